@@ -1,0 +1,64 @@
+"""The vocabulary: what topology optimisation computes, one family a file."""
+
+from __future__ import annotations
+
+if __name__ != "tograph.nodes":
+    raise ImportError("This folder is the package tograph.nodes: import it by that name.")
+
+from tograph.arithmetic import (
+    Add,
+    Divide,
+    Dot,
+    Hadamard,
+    Multiply,
+    Power,
+    Reciprocal,
+    Scale,
+    Sum,
+)
+
+from .filters import ConeWeights, Convolve, DensityFilter, SensitivityFilter
+from .grid import Grid
+from .materials import Ramp, Simp
+from .objectives import Compliance, VolumeFraction, WeightCases
+from .operators import ApplyOperator, Dyad, OnSupports
+from .projections import Heaviside, Passive
+from .solve import ApplyFactor, DirectSolver, Factor, LinearSolve, Solver
+from .pattern import ElementPattern
+from .stiffness import Assemble, ElementStiffness, Stiffness
+
+__all__ = [
+    "Add",
+    "ApplyFactor",
+    "ApplyOperator",
+    "Assemble",
+    "Compliance",
+    "ConeWeights",
+    "Convolve",
+    "DensityFilter",
+    "DirectSolver",
+    "Divide",
+    "Dot",
+    "Dyad",
+    "ElementPattern",
+    "ElementStiffness",
+    "Factor",
+    "Grid",
+    "Hadamard",
+    "Heaviside",
+    "LinearSolve",
+    "Multiply",
+    "OnSupports",
+    "Passive",
+    "Power",
+    "Ramp",
+    "Reciprocal",
+    "Scale",
+    "SensitivityFilter",
+    "Simp",
+    "Solver",
+    "Stiffness",
+    "Sum",
+    "VolumeFraction",
+    "WeightCases",
+]

@@ -1,0 +1,216 @@
+"""Filters: density (weighted average over a neighbourhood) and sensitivity (heuristic)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+import tograph as tg
+from tograph import Edge, Node, Port, Spec, SpecError
+from tograph.arithmetic import Hadamard, Reciprocal
+
+from .grid import Grid
+
+
+@tg.node
+class ConeWeights(Node):
+    """Cone filter weights on a window of elements: w = max(0, r - d).
+
+    d is the distance of element centres, r the radius, both in units of length. Source of w:
+    Bourdin, Filters in topology optimization, IJNME 50:2143 (2001), eq. 8.
+
+    Output: array of shape 2 reach + 1 along each axis of the field.
+    """
+
+    grid: Grid
+    reach: tuple[int, ...]
+    radius: Any = tg.parameter(above=0.0)
+
+    def infer(self, *specs: Spec) -> Spec:
+        """The window; a radius that does not fit it is refused."""
+        return Spec("array", tuple(tg.Axis(f"window{i}", 2 * n + 1) for i, n in enumerate(self.reach)))
+
+    def distance(self) -> np.ndarray:
+        """d on the window, in units of length."""
+        steps = _spacing_by_axis(self.grid)
+        axes = [np.arange(-n, n + 1) * h for n, h in zip(self.reach, steps, strict=True)]
+        return np.sqrt(sum(x**2 for x in np.meshgrid(*axes, indexing="ij")))
+
+    def forward(self, xp: Any, *values: Any) -> Any:
+        """max(0, r - d)."""
+        (radius,) = values
+        return xp.clip(radius - _like(xp, self.distance(), radius), 0.0, None)
+
+
+@tg.vjp(ConeWeights, "radius")
+def _(node: ConeWeights, xp: Any, ct: Any, out: Any) -> Any:
+    return xp.sum(xp.where(out > 0.0, ct, xp.zeros_like(ct)))
+
+
+@tg.jvp(ConeWeights, "radius")
+def _(node: ConeWeights, xp: Any, t: Any, out: Any) -> Any:
+    return xp.where(out > 0.0, xp.ones_like(out), xp.zeros_like(out)) * t
+
+
+@tg.node
+class Convolve(Node):
+    """y = w * x on the grid, zero outside: y_i = sum_j w_(j-i) x_j, for an even window w.
+
+    Done by FFT, so the cost does not depend on the radius. x, y: field; w: window.
+    """
+
+    inputs = (Port("x", "field"), Port("w", "array"))
+    linear = ("x", "w")
+
+    def forward(self, xp: Any, *values: Any) -> Any:
+        """Linear convolution by zero padding."""
+        x, w = values
+        return _crop(_fft_product(xp, x, w), x.shape, tuple(n // 2 for n in w.shape))
+
+
+@tg.vjp(Convolve, "x")
+def _(node: Convolve, xp: Any, ct: Any, w: Any) -> Any:
+    # The window is even, so the convolution is its own transpose.
+    return node.forward(xp, ct, w)
+
+
+def _fft_product(xp: Any, a: Any, b: Any) -> Any:
+    shape = tuple(_fast_length(m + n - 1) for m, n in zip(a.shape, b.shape, strict=True))
+    axes = tuple(range(len(shape)))
+    spectrum = xp.fft.rfftn(a, s=shape, axes=axes) * xp.fft.rfftn(b, s=shape, axes=axes)
+    return xp.fft.irfftn(spectrum, s=shape, axes=axes)
+
+
+def _fast_length(n: int) -> int:
+    """The next even length without prime factors above 5 (even, because of the real transform)."""
+    while True:
+        rest = n
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1 and n % 2 == 0:
+            return n
+        n += 1
+
+
+def _crop(x: Any, shape: tuple[int, ...], start: tuple[int, ...]) -> Any:
+    return x[tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))]
+
+
+def _like(xp: Any, value: np.ndarray, reference: Any) -> Any:
+    return xp.asarray(value, dtype=reference.dtype)
+
+
+def _spacing_by_axis(grid: Grid) -> tuple[float, ...]:
+    """Element lengths in the order of the field's axes: (hy, hx[, hz])."""
+    hx, hy, *rest = grid.spacing
+    return (hy, hx, *rest)
+
+
+def _reach(grid: Grid, radius: float) -> tuple[int, ...]:
+    """How many elements away a neighbour can be and still have a weight."""
+    return tuple(max(math.ceil(radius / h) - 1, 0) for h in _spacing_by_axis(grid))
+
+
+def _window(grid: Grid, radius: Any, max_radius: float | None, what: str) -> tuple[int, ...]:
+    largest = max_radius if max_radius is not None else radius
+    if not isinstance(largest, float | int):
+        raise SpecError("a wired radius needs an upper bound", port="radius", fix=f"Give {what}(..., max_radius=...)")
+    return _reach(grid, float(largest))
+
+
+@tg.node
+class DensityFilter(Node):
+    """rho_f,i = sum_j w_ij rho_j / sum_j w_ij, with cone weights w_ij = max(0, r - |x_i - x_j|).
+
+    Sums run over the elements inside the grid, so the filter is an average at the boundary too.
+    rho, rho_f: field of densities in [0, 1], dimensionless. Source: Bruns & Tortorelli, CMAME 190:3443
+    (2001); Bourdin, IJNME 50:2143 (2001).
+
+    Attributes:
+        grid: the grid of the field.
+        radius: r > 0 in units of length; constant or wire.
+        max_radius: largest r that will be used; needed only for a wired radius.
+    """
+
+    inputs = (Port("rho", "field"),)
+    outputs = (Port("rho_f", "field"),)
+    grid: Grid
+    radius: Any = tg.parameter(above=0.0)
+    max_radius: float | None = None
+
+    def infer(self, *specs: Spec) -> Spec:
+        """As rho, which must live on the grid."""
+        _window(self.grid, self.radius, self.max_radius, "DensityFilter")
+        require_on_grid(specs[0], self.grid)
+        return specs[0]
+
+    def expand(self, specs: tuple[Spec | None, ...], *edges: Any) -> Edge:
+        """Convolution with the weights, divided by the convolution of ones."""
+        rho, radius = edges
+        weights = ConeWeights(self.grid, _window(self.grid, self.radius, self.max_radius, "DensityFilter"), radius)()
+        ones = tg.constant(np.ones(self.grid.shape), self.grid.field())
+        norm = Convolve()(ones, weights)
+        filtered: Edge = Hadamard()(Convolve()(rho, weights), Reciprocal()(norm))
+        return filtered
+
+
+@tg.node
+class SensitivityFilter(Node):
+    """Identity forward; filters the sensitivity on the way back (a heuristic, hence *inexact*).
+
+    rho_bar_i = sum_j w_ij rho_j ct_j / (max(gamma, rho_i) sum_j w_ij), cone weights w as in
+    `DensityFilter`, gamma = 1e-3. Source: Sigmund, Struct. Multidisc. Optim. 21:120 (2001), eq. 5;
+    Andreassen et al., Struct. Multidisc. Optim. 43:1 (2011), eq. 8.
+
+    rho: field of densities in [0, 1], dimensionless; radius > 0 in units of length.
+    """
+
+    inputs = (Port("rho", "field"),)
+    outputs = (Port("out", "field"),)
+    grid: Grid
+    radius: float = tg.parameter(above=0.0)
+    gamma: float = 1e-3
+
+    def infer(self, *specs: Spec) -> Spec:
+        """As rho, which must live on the grid."""
+        _window(self.grid, self.radius, None, "SensitivityFilter")
+        require_on_grid(specs[0], self.grid)
+        return specs[0]
+
+    def forward(self, xp: Any, *values: Any) -> Any:
+        """rho."""
+        return values[0]
+
+    def average(self, xp: Any, field: Any, transposed: bool = False) -> Any:
+        """sum_j w_ij f_j / sum_j w_ij, or its transpose."""
+        weights = ConeWeights(self.grid, _reach(self.grid, self.radius), self.radius)
+        w = _like(xp, np.maximum(0.0, self.radius - weights.distance()), field)
+        convolve = Convolve().forward
+        norm = convolve(xp, xp.ones_like(field), w)
+        return convolve(xp, field / norm, w) if transposed else convolve(xp, field, w) / norm
+
+
+@tg.vjp(SensitivityFilter, "rho", exact=False)
+def _(node: SensitivityFilter, xp: Any, ct: Any, rho: Any) -> Any:
+    return node.average(xp, rho * ct) / xp.clip(rho, node.gamma, None)
+
+
+@tg.jvp(SensitivityFilter, "rho", exact=False)
+def _(node: SensitivityFilter, xp: Any, t: Any, rho: Any) -> Any:
+    # The transpose of the heuristic above, so that forward and reverse mode agree with each other.
+    return rho * node.average(xp, t / xp.clip(rho, node.gamma, None), transposed=True)
+
+
+def require_on_grid(spec: Spec, grid: Grid, port: str = "rho") -> None:
+    """Raise `SpecError` unless a field has the grid's shape."""
+    if spec.shape != grid.shape:
+        turned = " It looks transposed: fields are (ny, nx[, nz])" if sorted(spec.shape) == sorted(grid.shape) else ""
+        raise SpecError(
+            f"shape {spec.shape} does not fit the grid, whose fields are {grid.shape}", port=port, fix=f"Use `grid.field()`.{turned}"
+        )
+
+
+__all__ = ["ConeWeights", "Convolve", "DensityFilter", "SensitivityFilter", "require_on_grid"]

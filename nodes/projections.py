@@ -1,0 +1,107 @@
+"""Projections: from grey to black and white, and regions that are not designed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import tograph as tg
+from tograph import Edge, Node, Port, Spec
+from tograph.arithmetic import Add, Hadamard
+
+from .filters import require_on_grid
+from .grid import Grid
+
+
+@tg.node
+class Heaviside(Node):
+    """Smoothed Heaviside projection.
+
+    rho_p = [tanh(beta eta) + tanh(beta (rho - eta))] / [tanh(beta eta) + tanh(beta (1 - eta))]
+
+    rho, rho_p: field of densities in [0, 1]; beta > 0 sharpness; eta in [0, 1] threshold; all
+    dimensionless. Source: Wang, Lazarov & Sigmund, Struct. Multidisc. Optim. 43:767 (2011), eq. 9.
+    """
+
+    inputs = (Port("rho", "field"),)
+    outputs = (Port("rho_p", "field"),)
+    beta: Any = tg.parameter(above=0.0)
+    eta: Any = tg.parameter(0.5, low=0.0, high=1.0)
+
+    def forward(self, xp: Any, *values: Any) -> Any:
+        """The formula above."""
+        rho, beta, eta = _arrays(xp, *values)
+        low, high = xp.tanh(beta * eta), xp.tanh(beta * (1.0 - eta))
+        return (low + xp.tanh(beta * (rho - eta))) / (low + high)
+
+
+def _arrays(xp: Any, rho: Any, beta: Any, eta: Any) -> tuple[Any, Any, Any]:
+    return rho, xp.asarray(beta, dtype=rho.dtype), xp.asarray(eta, dtype=rho.dtype)
+
+
+def _sech2(xp: Any, x: Any) -> Any:
+    return 1.0 - xp.tanh(x) ** 2
+
+
+@tg.pointwise(Heaviside, "rho")
+def _(node: Heaviside, xp: Any, rho: Any, beta: Any, eta: Any) -> Any:
+    rho, beta, eta = _arrays(xp, rho, beta, eta)
+    return beta * _sech2(xp, beta * (rho - eta)) / (xp.tanh(beta * eta) + xp.tanh(beta * (1.0 - eta)))
+
+
+@tg.pointwise(Heaviside, "beta")
+def _(node: Heaviside, xp: Any, rho: Any, beta: Any, eta: Any, rho_p: Any) -> Any:
+    # Quotient rule on N / D: (N' - (N / D) D') / D.
+    rho, beta, eta = _arrays(xp, rho, beta, eta)
+    low = eta * _sech2(xp, beta * eta)
+    numerator = low + (rho - eta) * _sech2(xp, beta * (rho - eta))
+    denominator = low + (1.0 - eta) * _sech2(xp, beta * (1.0 - eta))
+    return (numerator - rho_p * denominator) / (xp.tanh(beta * eta) + xp.tanh(beta * (1.0 - eta)))
+
+
+@tg.pointwise(Heaviside, "eta")
+def _(node: Heaviside, xp: Any, rho: Any, beta: Any, eta: Any, rho_p: Any) -> Any:
+    rho, beta, eta = _arrays(xp, rho, beta, eta)
+    low = beta * _sech2(xp, beta * eta)
+    numerator = low - beta * _sech2(xp, beta * (rho - eta))
+    denominator = low - beta * _sech2(xp, beta * (1.0 - eta))
+    return (numerator - rho_p * denominator) / (xp.tanh(beta * eta) + xp.tanh(beta * (1.0 - eta)))
+
+
+@tg.node
+class Passive(Node):
+    """Fix regions that are not designed: y = 1 where `solid`, 0 where `void`, rho elsewhere.
+
+    Put it after the filter, so that the regions stay exact. rho, y: field of densities in [0, 1].
+    No sensitivity reaches rho from the fixed elements.
+
+    Attributes:
+        grid: the grid of the field.
+        solid: boolean mask of the field's shape.
+        void: boolean mask of the field's shape.
+    """
+
+    inputs = (Port("rho", "field"),)
+    outputs = (Port("out", "field"),)
+    grid: Grid
+    solid: np.ndarray
+    void: np.ndarray
+
+    def infer(self, *specs: Spec) -> Spec:
+        """As rho; the masks must fit the grid and not overlap."""
+        require_on_grid(specs[0], self.grid)
+        for name, mask in (("solid", self.solid), ("void", self.void)):
+            if np.shape(mask) != self.grid.shape:
+                raise tg.SpecError(f"the mask {name!r} has shape {np.shape(mask)}, fields are {self.grid.shape}", port=name)
+        if np.any(np.logical_and(self.solid, self.void)):
+            raise tg.SpecError("some elements are both solid and void", fix="Make the masks disjoint")
+        return specs[0]
+
+    def expand(self, specs: tuple[Spec | None, ...], *edges: Any) -> Edge:
+        """rho (1 - solid - void) + solid."""
+        solid = np.asarray(self.solid, dtype=np.float64)
+        designed = 1.0 - solid - np.asarray(self.void, dtype=np.float64)
+        field = self.grid.field()
+        fixed: Edge = Add()(Hadamard()(edges[0], tg.constant(designed, field)), tg.constant(solid, field))
+        return fixed

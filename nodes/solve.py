@@ -1,0 +1,228 @@
+"""Linear solves K u = f: one factorisation, applied as often as needed."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import attrs
+import numpy as np
+import scipy.sparse as sp
+import scipy.sparse.linalg as spla
+
+import tograph as tg
+from tograph import Edge, Node, Port, SolveError, Spec, SpecError, codec
+from tograph.arithmetic import Add, Scale
+
+from .operators import ApplyOperator, Dyad, OnSupports
+from .pattern import ElementPattern, as_cases, from_cases
+
+TOLERANCE = 1e-6
+"""Largest relative residual of a direct solve that is let through (contrast 1e-9 leaves about 1e-9)."""
+
+
+@runtime_checkable
+class Solver(Protocol):
+    """How K u = f is solved. A frozen attrs class with these two methods, registered by `codec.register`."""
+
+    def factor(self, pattern: ElementPattern, moduli: np.ndarray, elements: np.ndarray) -> Any:
+        """Prepare the free-free block of K for solves; raise `SolveError` if it is singular."""
+
+    def solve(self, factor: Any, rhs: np.ndarray, *, transposed: bool) -> np.ndarray:
+        """Solve for right-hand sides (cases, n_dofs), of which fixed dofs are ignored; 0 at fixed dofs."""
+
+
+@attrs.frozen(eq=False)
+class DirectFactor:
+    """A sparse LU factorisation of the free-free block."""
+
+    pattern: ElementPattern
+    matrix: sp.csc_matrix
+    lu: spla.SuperLU
+
+
+@codec.register
+@attrs.frozen
+class DirectSolver:
+    """SciPy's SuperLU on the host, with the ordering for symmetric patterns.
+
+    Raises:
+        SolveError: singular or non-finite matrix, or a residual above `TOLERANCE`.
+    """
+
+    ordering: str = "MMD_AT_PLUS_A"
+
+    def factor(self, pattern: ElementPattern, moduli: np.ndarray, elements: np.ndarray) -> DirectFactor:
+        """Assemble and factorise."""
+        if not np.all(np.isfinite(moduli)):
+            bad = np.argwhere(~np.isfinite(moduli))[0][1:]
+            raise SolveError(f"the modulus of element {tuple(int(i) for i in bad)} is not finite. Look at what computes E")
+        matrix = pattern.matrix(moduli, elements)
+        options = {"SymmetricMode": True, "DiagPivotThresh": 0.0}
+        try:
+            lu = spla.splu(matrix, permc_spec=self.ordering, options=options)
+        except RuntimeError as error:
+            raise SolveError(f"the stiffness matrix is singular. {_why_singular(pattern, matrix)}") from error
+        return DirectFactor(pattern, matrix, lu)
+
+    def solve(self, factor: DirectFactor, rhs: np.ndarray, *, transposed: bool) -> np.ndarray:
+        """Forward and back substitution, then a check of the residual."""
+        pattern = factor.pattern
+        free = np.ascontiguousarray(rhs[:, pattern.free].T)
+        x = factor.lu.solve(free, trans="T" if transposed else "N")
+        matrix = factor.matrix.T if transposed else factor.matrix
+        residual = np.linalg.norm(matrix @ x - free)
+        scale = np.linalg.norm(free)
+        if not residual <= TOLERANCE * scale:
+            raise SolveError(
+                f"the solve is not accurate: relative residual {residual / scale:.1e}. {_why_singular(pattern, factor.matrix)}"
+            )
+        u = np.zeros_like(rhs)
+        u[:, pattern.free] = x.T
+        return u
+
+
+def _why_singular(pattern: ElementPattern, matrix: sp.csc_matrix) -> str:
+    empty = np.flatnonzero(matrix.diagonal() <= 0.0)
+    if empty.size:
+        dof = pattern.grid.describe_dof(int(pattern.free[empty[0]]), pattern.components)
+        return f"{empty.size} dofs have no stiffness, the first is {dof}. Raise E_min, or fix them"
+    if pattern.fixed.size < 3 * (pattern.grid.dim - 1) and pattern.components > 1:
+        return f"Only {pattern.fixed.size} dofs are fixed, so the body can move freely. Add supports"
+    return "The supports may leave a rigid motion, or E_min is too small. Add supports, or raise E_min"
+
+
+@tg.node
+class Factor(Node):
+    """F = factorisation of the free-free block of K. Runs on the host."""
+
+    inputs = (Port("K", "operator"),)
+    outputs = (Port("F", "factor"),)
+    host: ClassVar[bool] = True
+    counts: ClassVar[str] = "factorization"
+    pattern: ElementPattern
+    solver: Any
+
+    def infer(self, *specs: Spec) -> Spec:
+        """A factor; its cotangent is that of K."""
+        return Spec("factor", (), specs[0].dtype, structure=self.pattern)
+
+    def forward(self, xp: Any, *values: Any) -> Any:
+        """Hand over to the solver."""
+        ((moduli, elements),) = values
+        return self.solver.factor(self.pattern, moduli, elements)
+
+
+@tg.graph_vjp(Factor, "K")
+def _(node: Factor, ct: Edge) -> Edge:
+    # A factor is K in another form, so its cotangent (a dyad) and its tangent (an operator) are K's.
+    return ct
+
+
+@tg.graph_jvp(Factor, "K")
+def _(node: Factor, t: Edge) -> Edge:
+    return t
+
+
+@tg.node
+class ApplyFactor(Node):
+    """u = K^-1 f on the free dofs, 0 on the fixed ones (K^-T if `transposed`). Runs on the host.
+
+    f, u: vector (n_dofs,) or (n_dofs, cases); f at fixed dofs has no effect.
+    """
+
+    inputs = (Port("F", "factor"), Port("f", "vector"))
+    outputs = (Port("u", "vector"),)
+    linear = ("f",)
+    host: ClassVar[bool] = True
+    counts: ClassVar[str] = "solve"
+    pattern: ElementPattern
+    solver: Any
+    transposed: bool = False
+
+    def infer(self, *specs: Spec) -> Spec:
+        """A vector as f."""
+        return attrs.evolve(specs[1], kind="vector")
+
+    def simplify(self, specs: tuple[Spec, ...]) -> tuple[Node, str] | None:
+        """K^-T = K^-1 for a symmetric K."""
+        if not (self.transposed and self.pattern.symmetric):
+            return None
+        return attrs.evolve(self, transposed=False), "K is symmetric: the transposed solve is the plain one"
+
+    def forward(self, xp: Any, *values: Any) -> Any:
+        """Hand over to the solver."""
+        factor, f = values
+        u = self.solver.solve(factor, as_cases(xp, f), transposed=self.transposed)
+        return from_cases(xp, u, f.ndim)
+
+
+# With u = K^-1 f:  du = K^-1 (df - dK u).  Hence, for a cotangent u_bar and lambda = K^-T u_bar,
+# f_bar = lambda and K_bar = -lambda u^T (Giles, An extended collection of matrix derivative results
+# for forward and reverse mode AD, 2008, section 2.3.1). K_bar is kept as a dyad.
+
+
+@tg.graph_vjp(ApplyFactor, "f")
+def _(node: ApplyFactor, ct: Edge, F: Edge) -> Edge:
+    adjoint: Edge = attrs.evolve(node, transposed=not node.transposed)(F, ct)
+    return adjoint
+
+
+@tg.graph_vjp(ApplyFactor, "F")
+def _(node: ApplyFactor, ct: Edge, F: Edge, u: Edge) -> Edge:
+    adjoint = attrs.evolve(node, transposed=not node.transposed)(F, ct)
+    pair = Dyad(node.pattern)
+    negative: Edge = Scale()(-1.0, pair(u, adjoint) if node.transposed else pair(adjoint, u))
+    return negative
+
+
+@tg.graph_jvp(ApplyFactor, "F")
+def _(node: ApplyFactor, t: Edge, F: Edge, u: Edge) -> Edge:
+    # t is dK; element matrices are symmetric, so dK^T = dK also for the transposed solve.
+    moved: Edge = node(F, Scale()(-1.0, ApplyOperator(node.pattern)(t, u)))
+    return moved
+
+
+@tg.node
+class LinearSolve(Node):
+    """Solve K u = f on the free dofs; u takes the prescribed values (0 by default) on the fixed ones.
+
+    K: operator; f: vector (n_dofs,) or (n_dofs, cases), in units of force; `prescribed`: vector of the
+    same shape, of which only the entries at fixed dofs count; u as f, in units of length.
+    K_ff u_f = f_f - K_fp u_p (free f, prescribed p).
+
+    Attributes:
+        solver: a `Solver`; SciPy's direct one by default.
+
+    Raises (when run):
+        SolveError: singular, non-finite or inaccurate; says which dofs and the likely cause.
+    """
+
+    inputs = (Port("K", "operator"), Port("f", "vector"), Port("prescribed", "vector", optional=True))
+    outputs = (Port("u", "vector"),)
+    solver: Any = attrs.field(factory=DirectSolver)
+
+    def infer(self, *specs: Spec) -> Spec:
+        """A vector as f."""
+        pattern, f = specs[0].structure, specs[1]
+        for port, spec in zip(("f", "prescribed"), specs[1:], strict=False):
+            if not spec.shape or spec.shape[0] != pattern.n_dofs:
+                fix = f"Give one value per dof: ({pattern.n_dofs},) or ({pattern.n_dofs}, cases)"
+                raise SpecError(f"is {spec.label()}, but K has {pattern.n_dofs} dofs", port=port, fix=fix)
+        if len(specs) > 2 and specs[2].shape != f.shape:
+            raise SpecError(f"is {specs[2].label()}, but f is {f.label()}", port="prescribed", fix="Give both the same shape")
+        return attrs.evolve(f, kind="vector", unit=None)
+
+    def expand(self, specs: tuple[Spec | None, ...], *edges: Any) -> Edge:
+        """Factor, move the prescribed values to the right-hand side, apply the factor, put them back."""
+        K, f, prescribed = edges
+        assert specs[0] is not None
+        pattern = specs[0].structure
+        factor = Factor(pattern, self.solver)(K)
+        solve = ApplyFactor(pattern, self.solver)
+        if prescribed is None:
+            plain: Edge = solve(factor, f)
+            return plain
+        held = OnSupports(pattern)(prescribed)
+        load = Add()(f, Scale()(-1.0, ApplyOperator(pattern)(K, held)))
+        total: Edge = Add()(solve(factor, load), held)
+        return total

@@ -1,0 +1,190 @@
+"""Stiffness of Q4 and H8 elements as an operator edge: element moduli and a static pattern."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+import tograph as tg
+from tograph import Axis, Edge, Node, Port, Spec, SpecError
+
+from .filters import require_on_grid
+from .grid import Grid
+from .pattern import ElementPattern
+
+# Corner signs (xi, eta[, zeta]) in the grid's corner order: counter-clockwise from the lower left.
+_PLANE = [(-1, -1), (1, -1), (1, 1), (-1, 1)]
+
+
+@tg.node
+class ElementStiffness(Node):
+    """K_e = integral of B^T C(nu) B over one element, for E = 1; (1, d, d) with d = 8 (Q4) or 24 (H8).
+
+    2 x 2 (x 2) Gauss points, which is exact for a rectangle. Poisson's ratio nu in (-1, 0.5),
+    dimensionless, constant or wire; plane "stress" or "strain" in 2D. Unit thickness.
+    Source: Zienkiewicz & Taylor, The Finite Element Method, vol. 1, ch. 8-9.
+    """
+
+    outputs = (Port("K_e", "array"),)
+    grid: Grid
+    plane: str = "stress"
+    nu: Any = tg.parameter(0.3, above=-1.0, high=0.5)
+
+    def infer(self, *specs: Spec) -> Spec:
+        """One matrix, as a stack of one."""
+        d = self.grid.dim * 2**self.grid.dim
+        return Spec("array", (Axis("term", 1), Axis("row", d), Axis("column", d)))
+
+    def forward(self, xp: Any, *values: Any) -> Any:
+        """sum_k c_k(nu) M_k with the constant matrices M_k of `_modes`."""
+        (nu,) = values
+        total = 0.0
+        for coefficient, mode in zip(self.coefficients(nu), self.modes(), strict=True):
+            total = total + coefficient * xp.asarray(mode, dtype=nu.dtype)
+        return total[None]
+
+    def coefficients(self, nu: Any) -> tuple[Any, ...]:
+        """C = c_0 D_0 + c_1 D_1 + c_2 D_2: the normal, coupling and shear parts of Hooke's law for E = 1."""
+        if self.grid.dim == 2 and self.plane == "stress":
+            return 1.0 / (1.0 - nu**2), nu / (1.0 - nu**2), 0.5 / (1.0 + nu)
+        scale = 1.0 / ((1.0 + nu) * (1.0 - 2.0 * nu))
+        return (1.0 - nu) * scale, nu * scale, 0.5 / (1.0 + nu)
+
+    def slopes(self, nu: Any) -> tuple[Any, ...]:
+        """d coefficients / d nu."""
+        if self.grid.dim == 2 and self.plane == "stress":
+            square = (1.0 - nu**2) ** 2
+            return 2.0 * nu / square, (1.0 + nu**2) / square, -0.5 / (1.0 + nu) ** 2
+        square = ((1.0 + nu) * (1.0 - 2.0 * nu)) ** 2
+        return 2.0 * nu * (2.0 - nu) / square, (1.0 + 2.0 * nu**2) / square, -0.5 / (1.0 + nu) ** 2
+
+    def modes(self) -> list[np.ndarray]:
+        """M_k = integral of B^T D_k B."""
+        dim, shears = self.grid.dim, 1 if self.grid.dim == 2 else 3
+        normal = np.diag([1.0] * dim + [0.0] * shears)
+        coupling = np.zeros_like(normal)
+        coupling[:dim, :dim] = 1.0 - np.eye(dim)
+        shear = np.diag([0.0] * dim + [1.0] * shears)
+        return [_integrate(self.grid, law) for law in (normal, coupling, shear)]
+
+
+@tg.vjp(ElementStiffness, "nu")
+def _(node: ElementStiffness, xp: Any, ct: Any, nu: Any) -> Any:
+    terms = zip(node.slopes(nu), node.modes(), strict=True)
+    return sum(slope * xp.sum(ct[0] * xp.asarray(mode, dtype=ct.dtype)) for slope, mode in terms)
+
+
+@tg.jvp(ElementStiffness, "nu")
+def _(node: ElementStiffness, xp: Any, t: Any, nu: Any) -> Any:
+    terms = zip(node.slopes(nu), node.modes(), strict=True)
+    return sum(t * slope * xp.asarray(mode, dtype=t.dtype) for slope, mode in terms)[None]
+
+
+def _integrate(grid: Grid, law: np.ndarray) -> np.ndarray:
+    """Integral of B^T D B over one element by 2-point Gauss rules."""
+    half = np.asarray(grid.spacing) / 2.0
+    point = 1.0 / np.sqrt(3.0)
+    total = np.zeros((2**grid.dim * grid.dim,) * 2)
+    for at in product((-point, point), repeat=grid.dim):
+        b = _strain(np.asarray(at), half)
+        total += b.T @ law @ b * float(np.prod(half))
+    return total
+
+
+def _strain(at: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """B at a point in [-1, 1]^dim: corner displacements -> (normal strains, engineering shears)."""
+    dim = at.size
+    signs = np.array(_PLANE if dim == 2 else [(*s, z) for z in (-1, 1) for s in _PLANE], dtype=float)
+    factors = 1.0 + signs * at
+    b = np.zeros((3 if dim == 2 else 6, signs.shape[0] * dim))
+    pairs = [(0, 1)] if dim == 2 else [(0, 1), (1, 2), (0, 2)]
+    for i, sign in enumerate(signs):
+        slope = [sign[k] * np.prod(np.delete(factors[i], k)) / 2**dim / half[k] for k in range(dim)]
+        for k in range(dim):
+            b[k, i * dim + k] = slope[k]
+        for row, (k, m) in enumerate(pairs):
+            b[dim + row, i * dim + k], b[dim + row, i * dim + m] = slope[m], slope[k]
+    return b
+
+
+@tg.node
+class Assemble(Node):
+    """K = sum_t sum_e E_te P_e^T K_t P_e as an operator edge. Nothing is assembled until a solver needs it.
+
+    E: field of moduli; K_e: element matrix (1, d, d) for E = 1.
+    """
+
+    inputs = (Port("E", "field"), Port("K_e", "array"))
+    outputs = (Port("K", "operator"),)
+    linear = ("E", "K_e")
+    pattern: ElementPattern
+
+    def infer(self, *specs: Spec) -> Spec:
+        """An operator with this pattern."""
+        require_on_grid(specs[0], self.pattern.grid, "E")
+        return Spec("operator", specs[0].axes, specs[0].dtype, structure=self.pattern)
+
+    def forward(self, xp: Any, *values: Any) -> Any:
+        """The pair (moduli, element matrices)."""
+        E, K_e = values
+        return E[None], K_e
+
+
+@tg.vjp(Assemble, "E")
+def _(node: Assemble, xp: Any, ct: Any, K_e: Any) -> Any:
+    # K_bar = sum_k a_k b_k^T, so E_bar_e = sum_k (P_e a_k)^T K_e (P_e b_k).
+    a, b = (node.pattern.gather(xp, part) for part in ct)
+    return xp.sum(xp.sum(xp.matmul(a, K_e[0]) * b, axis=-1), axis=0)
+
+
+@tg.vjp(Assemble, "K_e")
+def _(node: Assemble, xp: Any, ct: Any, E: Any) -> Any:
+    # K_e_bar = sum_e E_e sum_k (P_e a_k) (P_e b_k)^T.
+    a, b = (node.pattern.gather(xp, part) for part in ct)
+    d = a.shape[-1]
+    weighted = xp.reshape(a * E[None, ..., None], (-1, d))
+    return xp.matmul(xp.permute_dims(weighted, (1, 0)), xp.reshape(b, (-1, d)))[None]
+
+
+@tg.node
+class Stiffness(Node):
+    """Elastic stiffness K(E) = sum_e E_e P_e^T K_e(nu) P_e of a structured grid, with supports.
+
+    E: field of Young's moduli, one per element. K: operator on the grid's dofs, symmetric. Bilinear
+    quadrilaterals (2D, unit thickness) or trilinear hexahedra (3D).
+
+    Attributes:
+        grid: the grid, with its element size.
+        nu: Poisson's ratio in (-1, 0.5), dimensionless; constant or wire.
+        fixed: dofs with prescribed displacement (zero unless the solve is given others).
+        plane: "stress" or "strain"; ignored in 3D.
+    """
+
+    inputs = (Port("E", "field"),)
+    outputs = (Port("K", "operator"),)
+    grid: Grid
+    nu: Any = tg.parameter(0.3, above=-1.0, high=0.5)
+    fixed: np.ndarray = ()  # type: ignore[assignment]
+    plane: str = "stress"
+
+    def pattern(self) -> ElementPattern:
+        """Where element values go."""
+        return ElementPattern(self.grid, self.grid.dim, np.unique(np.asarray(self.fixed, dtype=np.int64)))
+
+    def infer(self, *specs: Spec) -> Spec:
+        """An operator; fixed dofs and plane must make sense."""
+        require_on_grid(specs[0], self.grid, "E")
+        fixed = np.asarray(self.fixed)
+        if self.plane not in ("stress", "strain"):
+            raise SpecError(f"plane is {self.plane!r}", port="plane", fix="Use 'stress' or 'strain'")
+        if fixed.size and (fixed.min() < 0 or fixed.max() >= self.grid.n_dofs()):
+            raise SpecError(f"fixed dofs must lie in 0..{self.grid.n_dofs() - 1}", port="fixed", fix="Use `grid.dofs(...)`")
+        return Spec("operator", specs[0].axes, specs[0].dtype, structure=self.pattern())
+
+    def expand(self, specs: tuple[Spec | None, ...], *edges: Any) -> Edge:
+        """The element matrix, which does not depend on the design, and the assembly, which is linear in E."""
+        E, nu = edges
+        K: Edge = Assemble(self.pattern())(E, ElementStiffness(self.grid, self.plane, nu)())
+        return K

@@ -1,0 +1,44 @@
+"""Topology-optimisation problems: grids, supports, loads, regions and the numbers published for them."""
+
+from __future__ import annotations
+
+if __name__ != "tograph.problems":
+    raise ImportError("This folder is the package tograph.problems: import it by that name.")
+
+from collections.abc import Callable
+
+from .beams import (
+    bridge,
+    cantilever,
+    cantilever_3d,
+    cantilever_with_hole,
+    mbb,
+    michell,
+    tensile,
+    two_load_cantilever,
+)
+from .problem import Problem
+
+PROBLEMS: dict[str, Callable[..., Problem]] = {
+    "bridge": bridge,
+    "cantilever": cantilever,
+    "cantilever_3d": cantilever_3d,
+    "cantilever_with_hole": cantilever_with_hole,
+    "mbb": mbb,
+    "michell": michell,
+    "tensile": tensile,
+    "two_load_cantilever": two_load_cantilever,
+}
+
+__all__ = [
+    "PROBLEMS",
+    "Problem",
+    "bridge",
+    "cantilever",
+    "cantilever_3d",
+    "cantilever_with_hole",
+    "mbb",
+    "michell",
+    "tensile",
+    "two_load_cantilever",
+]

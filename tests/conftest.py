@@ -1,0 +1,40 @@
+"""Every test runs on the CPU, without a display, and gives the same numbers twice."""
+
+import os
+
+# Read by the frameworks when they are first imported, so they stand before every other import.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("MPLBACKEND", "agg")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the order of a parallel sum changes its last digits
+
+import random
+import sys
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+
+hypothesis.settings.register_profile("tograph", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("tograph")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers that are the same in every run."""
+    return np.random.default_rng(2026)
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    """Seed the global generators too, torch's only where a test has loaded it."""
+    random.seed(2026)
+    np.random.seed(2026)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(2026)

@@ -1,0 +1,54 @@
+"""Move scalar factors out of linear solves, and drop factors of one.
+
+A solve is linear in its right-hand side: K^-1 (s f) = s (K^-1 f). With the factor outside, the solve
+of the adjoint is the same expression as the solve of the state whenever the seed is parallel to f.
+"""
+
+from __future__ import annotations
+
+from ..arithmetic import Scale
+from ..edge import Edge, Vertex
+from ..node import Constant
+from ..plan import Change, Plan
+from .rewrite import Inputs, rewrite
+
+
+def pull_scalars(plan: Plan) -> Plan:
+    """Normalise scalar factors."""
+    changes: list[Change] = []
+
+    def visit(vertex: Vertex, inputs: Inputs) -> Edge | None:
+        if isinstance(vertex.node, Scale):
+            return _without_one(vertex, inputs, changes)
+        if vertex.node.counts == "solve":
+            return _out_of_solve(vertex, inputs, changes)
+        return None
+
+    return plan.changed(rewrite(plan, visit), changes)
+
+
+def _without_one(vertex: Vertex, inputs: Inputs, changes: list[Change]) -> Edge | None:
+    factor, x = inputs[0][1], inputs[1][1]
+    node = factor.vertex.node
+    if not isinstance(node, Constant) or node.value.ndim or float(node.value) != 1.0:
+        return None
+    changes.append(Change("scalars", f"a factor of 1 at {vertex.origin.name!r} dropped", vertex, x.vertex))
+    return x
+
+
+def _out_of_solve(vertex: Vertex, inputs: Inputs, changes: list[Change]) -> Edge | None:
+    """solve(F, N(x)) -> N(solve(F, x)) for every N that only multiplies (columns) by numbers."""
+    (_, factor), (port, rhs) = inputs
+    moved: list[Vertex] = []
+    while rhs.vertex.node.scaling:
+        moved.append(rhs.vertex)
+        rhs = dict(rhs.vertex.inputs)[rhs.vertex.node.scaling]
+    if not moved:
+        return None
+    made = Edge(Vertex(vertex.node, (inputs[0], (port, rhs)), vertex.origin))
+    for scaled in reversed(moved):
+        node = scaled.node
+        made = Edge(Vertex(node, tuple((p, made if p == node.scaling else e) for p, e in scaled.inputs), scaled.origin))
+    reason = f"factor pulled out of the solve at {vertex.origin.name!r}: a solve is linear"
+    changes.append(Change("scalars", reason, vertex, made.vertex))
+    return made

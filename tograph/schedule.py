@@ -1,0 +1,87 @@
+"""Plan -> segments: what is computed once, what runs on the device in one piece, what runs on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from .declare import Source
+from .edge import Edge, Vertex
+from .node import Constant
+from .plan import Label, Plan
+
+
+@attrs.frozen(eq=False)
+class Segment:
+    """A run of vertices executed together.
+
+    `where` is "device" (one compiled function) or "host" (NumPy, vertex by vertex); `once` marks
+    work that does not depend on any input of the program, and is done on the first call only.
+    """
+
+    where: str
+    once: bool
+    vertices: tuple[Vertex, ...]
+    inputs: tuple[Edge, ...]
+    outputs: tuple[Edge, ...]
+
+
+@attrs.frozen(eq=False)
+class Schedule:
+    """The segments in order, the program's inputs and results, and the constants."""
+
+    plan: Plan
+    inputs: tuple[Edge, ...]
+    constants: tuple[Edge, ...]
+    segments: tuple[Segment, ...]
+    results: dict[Label, Edge]
+
+
+def make_schedule(plan: Plan, inputs: Iterable[Edge]) -> Schedule:
+    """Group the plan's vertices into as few segments as their dependencies allow."""
+    varying = _varying(plan)
+    constants = tuple(Edge(v) for v in plan.order if isinstance(v.node, Constant))
+    work = [v for v in plan.order if not isinstance(v.node, Constant | Source)]
+    done = {v for v in plan.order if isinstance(v.node, Constant | Source)}
+    groups = _group([v for v in work if v not in varying], done)
+    once = len(groups)
+    groups += _group([v for v in work if v in varying], done)
+    segments = tuple(_segment(groups, i, i < once, plan) for i in range(len(groups)))
+    return Schedule(plan, tuple(inputs), constants, segments, plan.results)
+
+
+def _varying(plan: Plan) -> set[Vertex]:
+    """The vertices that depend on an input of the program."""
+    varying: set[Vertex] = set()
+    for vertex in plan.order:
+        if isinstance(vertex.node, Source) or any(edge.vertex in varying for edge in vertex.edges):
+            varying.add(vertex)
+    return varying
+
+
+def _group(work: list[Vertex], done: set[Vertex]) -> list[list[Vertex]]:
+    """Alternate device and host groups, each as large as possible; `done` grows as they are made."""
+    groups: list[list[Vertex]] = []
+    host = False
+    while work:
+        group, later = [], []
+        for vertex in work:
+            if vertex.node.host == host and all(edge.vertex in done for edge in vertex.edges):
+                done.add(vertex)
+                group.append(vertex)
+            else:
+                later.append(vertex)
+        if group:
+            groups.append(group)
+        work, host = later, not host
+    return groups
+
+
+def _segment(groups: list[list[Vertex]], i: int, once: bool, plan: Plan) -> Segment:
+    inside = set(groups[i])
+    inputs = dict.fromkeys(edge for v in groups[i] for edge in v.edges if edge.vertex not in inside)
+    later = {edge for group in groups[i + 1 :] for v in group for edge in v.edges} | set(plan.results.values())
+    outputs = [Edge(v, k) for v in groups[i] for k in range(len(v.node.outputs)) if Edge(v, k) in later]
+    where = "host" if groups[i][0].node.host else "device"
+    return Segment(where, once, tuple(groups[i]), tuple(inputs), tuple(outputs))
