@@ -11,27 +11,29 @@ from tograph.arithmetic import (
     Dot,
     Hadamard,
     Multiply,
-    Power,
-    Reciprocal,
     Scale,
     Sum,
 )
+from tograph.elementwise import Cast, Power, Reciprocal, Shift
 
 from .filters import ConeWeights, Convolve, DensityFilter, SensitivityFilter
 from .grid import Grid
 from .materials import Ramp, Simp
 from .objectives import Compliance, VolumeFraction, WeightCases
 from .operators import ApplyOperator, Dyad, OnSupports
+from .pattern import ElementPattern
 from .projections import Heaviside, Passive
 from .solve import ApplyFactor, DirectSolver, Factor, LinearSolve, Solver
-from .pattern import ElementPattern
 from .stiffness import Assemble, ElementStiffness, Stiffness
+from .volume import Sigmoid, VolumeEnforcing, VolumeShift
+from .wrappings import SimpCompliance, SimpDisplacement, SparseSolver
 
 __all__ = [
     "Add",
     "ApplyFactor",
     "ApplyOperator",
     "Assemble",
+    "Cast",
     "Compliance",
     "ConeWeights",
     "Convolve",
@@ -55,10 +57,17 @@ __all__ = [
     "Reciprocal",
     "Scale",
     "SensitivityFilter",
+    "Shift",
+    "Sigmoid",
     "Simp",
+    "SimpCompliance",
+    "SimpDisplacement",
     "Solver",
+    "SparseSolver",
     "Stiffness",
     "Sum",
+    "VolumeEnforcing",
     "VolumeFraction",
+    "VolumeShift",
     "WeightCases",
 ]

@@ -56,7 +56,7 @@ def _(node: ConeWeights, xp: Any, t: Any, out: Any) -> Any:
 
 @tg.node
 class Convolve(Node):
-    """y = w * x on the grid, zero outside: y_i = sum_j w_(j-i) x_j, for an even window w.
+    """y = w * x on the grid, zero outside: y_i = sum_j w_(i-j) x_j, the window w centred at 0.
 
     Done by FFT, so the cost does not depend on the radius. x, y: field; w: window.
     """
@@ -72,8 +72,8 @@ class Convolve(Node):
 
 @tg.vjp(Convolve, "x")
 def _(node: Convolve, xp: Any, ct: Any, w: Any) -> Any:
-    # The window is even, so the convolution is its own transpose.
-    return node.forward(xp, ct, w)
+    # x_bar_j = sum_i w_(i-j) ct_i: the transpose of a convolution is one with the mirrored window.
+    return node.forward(xp, ct, xp.flip(w))
 
 
 def _fft_product(xp: Any, a: Any, b: Any) -> Any:
@@ -171,12 +171,14 @@ class SensitivityFilter(Node):
     inputs = (Port("rho", "field"),)
     outputs = (Port("out", "field"),)
     grid: Grid
-    radius: float = tg.parameter(above=0.0)
+    radius: float
     gamma: float = 1e-3
 
     def infer(self, *specs: Spec) -> Spec:
         """As rho, which must live on the grid."""
-        _window(self.grid, self.radius, None, "SensitivityFilter")
+        if not isinstance(self.radius, int | float) or not self.radius > 0.0:
+            fix = "Give a number: the heuristic has no derivative with respect to its radius"
+            raise SpecError(f"radius = {self.radius!r} is not a positive number", port="radius", fix=fix)
         require_on_grid(specs[0], self.grid)
         return specs[0]
 
@@ -207,9 +209,11 @@ def _(node: SensitivityFilter, xp: Any, t: Any, rho: Any) -> Any:
 def require_on_grid(spec: Spec, grid: Grid, port: str = "rho") -> None:
     """Raise `SpecError` unless a field has the grid's shape."""
     if spec.shape != grid.shape:
-        turned = " It looks transposed: fields are (ny, nx[, nz])" if sorted(spec.shape) == sorted(grid.shape) else ""
+        turned = ". It looks transposed: fields are (ny, nx[, nz])" if sorted(spec.shape) == sorted(grid.shape) else ""
         raise SpecError(
-            f"shape {spec.shape} does not fit the grid, whose fields are {grid.shape}", port=port, fix=f"Use `grid.field()`.{turned}"
+            f"shape {spec.shape} does not fit the grid, whose fields are {grid.shape}",
+            port=port,
+            fix=f"Use `grid.field()`{turned}",
         )
 
 

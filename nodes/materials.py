@@ -19,9 +19,10 @@ class Simp(Node):
 
     inputs = (Port("rho", "field"),)
     outputs = (Port("E", "field"),)
-    p: Any = tg.parameter(3.0, low=1.0)
-    E_min: Any = tg.parameter(1e-9, low=0.0)
-    E_max: Any = tg.parameter(1.0, above=0.0)
+    elementwise = True
+    p: Any = tg.parameter(default=3.0, low=1.0)
+    E_min: Any = tg.parameter(default=1e-9, low=0.0)
+    E_max: Any = tg.parameter(default=1.0, above=0.0)
 
     def forward(self, xp: Any, *values: Any) -> Any:
         """E_min + rho^p (E_max - E_min)."""
@@ -68,9 +69,10 @@ class Ramp(Node):
 
     inputs = (Port("rho", "field"),)
     outputs = (Port("E", "field"),)
-    q: Any = tg.parameter(8.0, low=0.0)
-    E_min: Any = tg.parameter(1e-9, low=0.0)
-    E_max: Any = tg.parameter(1.0, above=0.0)
+    elementwise = True
+    q: Any = tg.parameter(default=8.0, low=0.0)
+    E_min: Any = tg.parameter(default=1e-9, low=0.0)
+    E_max: Any = tg.parameter(default=1.0, above=0.0)
 
     def forward(self, xp: Any, *values: Any) -> Any:
         """E_min + rho / (1 + q (1 - rho)) (E_max - E_min)."""

@@ -25,7 +25,9 @@ class WeightCases(Node):
         """As x, which must have one column per weight."""
         cases = specs[0].shape[1] if len(specs[0].shape) > 1 else 1
         if cases != len(self.weights):
-            raise SpecError(f"{len(self.weights)} weights for {cases} load cases", port="weights", fix="Give one weight per case")
+            raise SpecError(
+                f"{len(self.weights)} weights for {cases} load cases", port="weights", fix="Give one weight per case"
+            )
         return specs[0]
 
     def forward(self, xp: Any, *values: Any) -> Any:
@@ -50,12 +52,14 @@ class Compliance(Node):
 
     inputs = (Port("u", "vector"), Port("f", "vector"))
     outputs = (Port("c", "scalar"),)
-    weights: tuple[float, ...] = attrs.field(default=(), converter=lambda w: tuple(float(x) for x in w))
+    weights: tuple[float, ...] = attrs.field(default=(), converter=lambda w: tuple(float(x) for x in np.atleast_1d(w)))
 
     def infer(self, *specs: Spec) -> Spec:
         """A scalar."""
         if specs[0].shape != specs[1].shape:
-            raise SpecError(f"is {specs[1].label()}, but u is {specs[0].label()}", port="f", fix="Use the load that was solved for")
+            raise SpecError(
+                f"is {specs[1].label()}, but u is {specs[0].label()}", port="f", fix="Use the load that was solved for"
+            )
         if self.weights:
             WeightCases(self.weights).infer(specs[0])
         return Dot().infer(*specs)
@@ -79,6 +83,8 @@ class VolumeFraction(Node):
         """A scalar."""
         if self.mask is not None and np.shape(self.mask) != specs[0].shape:
             raise SpecError(f"has shape {np.shape(self.mask)}, the field {specs[0].shape}", port="mask")
+        if self.mask is not None and not np.any(self.mask):
+            raise SpecError("counts no element", port="mask", fix="Mark at least one element True")
         return tg.Spec("scalar")
 
     def expand(self, specs: tuple[Spec | None, ...], *edges: Any) -> Edge:

@@ -78,7 +78,7 @@ class ElementPattern:
         return xp.reshape(total, (elements.shape[0], -1))
 
     @cached_property
-    def assembly(self) -> tuple[sp.csc_matrix, np.ndarray, np.ndarray]:
+    def assembly(self) -> tuple[Any, Any, np.ndarray]:
         """Pattern of the free-free block, the (nnz, n_elements) map, and which element entry each item holds.
 
         The numbers of the map are element-matrix entries, so K.data = map @ moduli.
@@ -100,7 +100,7 @@ class ElementPattern:
         scatter = sp.csr_matrix((np.zeros(order.size), element[order], indptr), shape=(unique.size, dofs.shape[0]))
         return pattern, scatter, entry[order]
 
-    def matrix(self, moduli: np.ndarray, elements: np.ndarray) -> sp.csc_matrix:
+    def matrix(self, moduli: np.ndarray, elements: np.ndarray) -> Any:
         """The assembled free-free block (SciPy, on the host)."""
         pattern, scatter, entry = self.assembly
         data = np.zeros(pattern.indptr[-1])

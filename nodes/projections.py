@@ -26,8 +26,9 @@ class Heaviside(Node):
 
     inputs = (Port("rho", "field"),)
     outputs = (Port("rho_p", "field"),)
+    elementwise = True
     beta: Any = tg.parameter(above=0.0)
-    eta: Any = tg.parameter(0.5, low=0.0, high=1.0)
+    eta: Any = tg.parameter(default=0.5, low=0.0, high=1.0)
 
     def forward(self, xp: Any, *values: Any) -> Any:
         """The formula above."""
@@ -93,7 +94,8 @@ class Passive(Node):
         require_on_grid(specs[0], self.grid)
         for name, mask in (("solid", self.solid), ("void", self.void)):
             if np.shape(mask) != self.grid.shape:
-                raise tg.SpecError(f"the mask {name!r} has shape {np.shape(mask)}, fields are {self.grid.shape}", port=name)
+                message = f"the mask {name!r} has shape {np.shape(mask)}, fields are {self.grid.shape}"
+                raise tg.SpecError(message, port=name, fix="Give one boolean per element")
         if np.any(np.logical_and(self.solid, self.void)):
             raise tg.SpecError("some elements are both solid and void", fix="Make the masks disjoint")
         return specs[0]

@@ -30,7 +30,7 @@ class ElementStiffness(Node):
     outputs = (Port("K_e", "array"),)
     grid: Grid
     plane: str = "stress"
-    nu: Any = tg.parameter(0.3, above=-1.0, high=0.5)
+    nu: Any = tg.parameter(default=0.3, above=-1.0, high=0.5)
 
     def infer(self, *specs: Spec) -> Spec:
         """One matrix, as a stack of one."""
@@ -40,7 +40,7 @@ class ElementStiffness(Node):
     def forward(self, xp: Any, *values: Any) -> Any:
         """sum_k c_k(nu) M_k with the constant matrices M_k of `_modes`."""
         (nu,) = values
-        total = 0.0
+        total: Any = 0.0
         for coefficient, mode in zip(self.coefficients(nu), self.modes(), strict=True):
             total = total + coefficient * xp.asarray(mode, dtype=nu.dtype)
         return total[None]
@@ -165,7 +165,7 @@ class Stiffness(Node):
     inputs = (Port("E", "field"),)
     outputs = (Port("K", "operator"),)
     grid: Grid
-    nu: Any = tg.parameter(0.3, above=-1.0, high=0.5)
+    nu: Any = tg.parameter(default=0.3, above=-1.0, high=0.5)
     fixed: np.ndarray = ()  # type: ignore[assignment]
     plane: str = "stress"
 
@@ -179,8 +179,14 @@ class Stiffness(Node):
         fixed = np.asarray(self.fixed)
         if self.plane not in ("stress", "strain"):
             raise SpecError(f"plane is {self.plane!r}", port="plane", fix="Use 'stress' or 'strain'")
+        if fixed.size and fixed.dtype.kind not in "iu":
+            raise SpecError(
+                f"fixed dofs must be whole numbers, got {fixed.dtype}", port="fixed", fix="Use `grid.dofs(...)`"
+            )
         if fixed.size and (fixed.min() < 0 or fixed.max() >= self.grid.n_dofs()):
-            raise SpecError(f"fixed dofs must lie in 0..{self.grid.n_dofs() - 1}", port="fixed", fix="Use `grid.dofs(...)`")
+            raise SpecError(
+                f"fixed dofs must lie in 0..{self.grid.n_dofs() - 1}", port="fixed", fix="Use `grid.dofs(...)`"
+            )
         return Spec("operator", specs[0].axes, specs[0].dtype, structure=self.pattern())
 
     def expand(self, specs: tuple[Spec | None, ...], *edges: Any) -> Edge:

@@ -35,42 +35,53 @@ def compliance_workflow(
         problem: what to optimise.
         filter: "density" (rho_f enters both outputs), "sensitivity" (heuristic on the way back) or "none".
         radius: filter radius in units of length.
-        penal: SIMP exponent p.
-        E_min: modulus of void, relative to 1.
-        beta: sharpness of a Heaviside projection; None for no projection.
-        eta: threshold of the projection.
+        penal, E_min: SIMP exponent, and modulus of void relative to 1.
+        beta, eta: sharpness and threshold of a Heaviside projection; no projection if beta is None.
         weights: weights of the load cases in the compliance; all 1 by default.
         solver: a linear solver; the default one if None.
 
-    `penal`, `E_min`, `beta`, `eta` may be edges made by `tg.source`: they become further inputs.
+    Numbers may be edges made by `tg.source` instead: they become further inputs.
 
     Raises:
         ValueError: unknown filter.
     """
-    if filter not in FILTERS:
-        raise ValueError(f"there is no filter {filter!r}. {did_you_mean(filter, FILTERS)}")
-    grid = problem.grid
-    rho = tg.source("rho", grid.field(), lower=0.0, upper=1.0)
+    rho = tg.source("rho", problem.grid.field(), lower=0.0, upper=1.0)
     with tg.cluster("design"):
         felt, counted = _filtered(problem, rho, filter, radius)
-        if beta is not None:
-            felt = n.Heaviside(beta=beta, eta=eta)(felt, name="rho_p")
-            counted = felt if filter != "sensitivity" else n.Heaviside(beta=beta, eta=eta)(counted, name="rho_counted")
+        felt, counted = _projected(felt, counted, beta, eta)
         felt, counted = _with_regions(problem, felt, counted)
     with tg.cluster("analysis"):
-        E = n.Simp(p=penal, E_min=E_min)(felt)
-        K = n.Stiffness(grid, nu=problem.nu, fixed=problem.fixed, plane=problem.plane)(E)
-        f = tg.constant(problem.load, grid.vector(cases=None if problem.load.ndim == 1 else problem.cases), name="f")
-        solve = n.LinearSolve() if solver is None else n.LinearSolve(solver)
-        u = solve(K, f) if problem.prescribed is None else solve(K, f, _per_case(problem))
+        u, f = _analysis(problem, felt, penal, E_min, solver)
     compliance = n.Compliance(weights)(u, f)
     volume = n.VolumeFraction()(counted)
     wires = [edge for edge in (radius, penal, E_min, beta, eta) if isinstance(edge, Edge)]
     return Graph([rho, *wires], {"compliance": compliance, "volume": volume}, name=problem.name)
 
 
+def _analysis(problem: Problem, felt: Edge, penal: Any, E_min: Any, solver: Any) -> tuple[Edge, Edge]:
+    """Displacements and loads."""
+    grid = problem.grid
+    E = n.Simp(p=penal, E_min=E_min)(felt)
+    K = n.Stiffness(grid, nu=problem.nu, fixed=problem.fixed, plane=problem.plane)(E)
+    f = tg.constant(problem.load, grid.vector(cases=None if problem.load.ndim == 1 else problem.cases), name="f")
+    solve = n.LinearSolve() if solver is None else n.LinearSolve(solver)
+    held = () if problem.prescribed is None else (_per_case(problem),)
+    u = solve(K, f, *held)
+    return u, f
+
+
+def _projected(felt: Edge, counted: Edge, beta: Any, eta: Any) -> tuple[Edge, Edge]:
+    if beta is None:
+        return felt, counted
+    project = n.Heaviside(beta=beta, eta=eta)
+    sharp = project(felt, name="rho_p")
+    return sharp, sharp if counted is felt else project(counted, name="rho_counted")
+
+
 def _filtered(problem: Problem, rho: Edge, filter: str, radius: Any) -> tuple[Edge, Edge]:
     """The density that the analysis feels, and the one that the volume counts."""
+    if filter not in FILTERS:
+        raise ValueError(f"there is no filter {filter!r}. {did_you_mean(filter, FILTERS)}")
     if filter == "density":
         rho_f = n.DensityFilter(problem.grid, radius=radius)(rho)
         return rho_f, rho_f

@@ -1,4 +1,4 @@
-"""The algebra the compiler can see through: sums, scalings, products, powers.
+"""The algebra the compiler can see through: sums, scalings, products.
 
 All derivative rules here are graph rules, so that a seed of 1 or a factor -1 meets the next node as
 itself and can be simplified away.
@@ -12,9 +12,10 @@ import attrs
 import numpy as np
 
 from .edge import OPERATORS, Edge
+from .elementwise import Power, Reciprocal, Shift
 from .errors import SpecError
-from .node import Node, Port, as_edge, constant, node, parameter
-from .rules import graph_jvp, graph_vjp, pointwise
+from .node import Node, Port, constant, node
+from .rules import graph_jvp, graph_vjp
 from .spec import Spec, require_same, scalar
 
 
@@ -25,9 +26,9 @@ def is_sum_of_products(value: Any) -> bool:
 
 @node
 class Add(Node):
-    """y = sum of the terms; operators and dyads are added by listing their terms.
+    """y = sum of the terms: any number of them, all of one shape and unit.
 
-    Terms: any number, all of one shape and unit.
+    (In derivatives also operators and dyads are added, by listing their terms.)
     """
 
     inputs = (Port("terms", variadic=True),)
@@ -169,26 +170,6 @@ class Multiply(Node):
 
 
 @node
-class Reciprocal(Node):
-    """y = 1 / x, element by element; x != 0."""
-
-    inputs = (Port("x"),)
-
-    def infer(self, *specs: Spec) -> Spec:
-        """The shape of x, in the inverse unit."""
-        return attrs.evolve(specs[0], unit=f"1/({specs[0].unit})" if specs[0].unit else None)
-
-    def forward(self, xp: Any, *values: Any) -> Any:
-        """1 / x."""
-        return 1.0 / values[0]
-
-
-@pointwise(Reciprocal, "x")
-def _(node: Reciprocal, xp: Any, out: Any) -> Any:
-    return -out * out
-
-
-@node
 class Divide(Node):
     """y = a / b, element by element; b may be a scalar."""
 
@@ -201,37 +182,6 @@ class Divide(Node):
     def expand(self, specs: tuple[Spec | None, ...], *edges: Any) -> Edge:
         """a (1 / b)."""
         return Multiply()(edges[0], Reciprocal()(edges[1]))
-
-
-@node
-class Power(Node):
-    """y = x^exponent, element by element.
-
-    x >= 0 unless the exponent is an integer; dimensionless exponent, constant or wire.
-    """
-
-    inputs = (Port("x"),)
-    exponent: Any = parameter(2.0)
-
-    def infer(self, *specs: Spec) -> Spec:
-        """The shape of x; a unit is kept only for exponent 1."""
-        return specs[0] if specs[0].unit is None else attrs.evolve(specs[0], unit=f"({specs[0].unit})^{self.exponent}")
-
-    def forward(self, xp: Any, *values: Any) -> Any:
-        """x^exponent."""
-        return values[0] ** values[1]
-
-
-@pointwise(Power, "x")
-def _(node: Power, xp: Any, x: Any, exponent: Any) -> Any:
-    return exponent * x ** (exponent - 1.0)
-
-
-@pointwise(Power, "exponent")
-def _(node: Power, xp: Any, x: Any, out: Any) -> Any:
-    # d/dn x^n = x^n ln x, which tends to 0 with x for n > 0.
-    positive = x > 0.0
-    return xp.where(positive, out * xp.log(xp.where(positive, x, 1.0)), xp.zeros_like(out))
 
 
 @node
@@ -265,12 +215,22 @@ def _product_unit(a: str | None, b: str | None) -> str | None:
     return f"{a} {b}" if a and b else a or b
 
 
+def _add(a: Any, b: Any) -> Edge:
+    if _is_number(b):
+        return Shift(by=b)(a)
+    return Shift(by=a)(b) if _is_number(a) else Add()(a, b)
+
+
 def _subtract(a: Any, b: Any) -> Edge:
-    return Add()(as_edge(a), Scale()(-1.0, as_edge(b)))
+    return _add(a, -b if _is_number(b) else Scale()(-1.0, b))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 OPERATORS.update(
-    add=lambda a, b: Add()(a, b),
+    add=_add,
     subtract=_subtract,
     multiply=lambda a, b: Multiply()(a, b),
     divide=lambda a, b: Divide()(a, b),

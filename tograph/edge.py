@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from .errors import Location
+from .method import Derivative
 
 if TYPE_CHECKING:
     from .node import Node
@@ -50,7 +51,8 @@ class Origin:
 
     `role` is "forward" for what the user declared, "reverse" and "tangent" for what
     differentiation added; then `name` is that of the forward vertex it differentiates. `part` names
-    an inner step of a composite node, and is empty for the step that gives its result.
+    an inner step of a composite node, and is empty for the step that gives its result. `derivative` is
+    the method chosen for differentiating the node, if one was chosen.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Origin:
     chosen: bool = False
     role: str = "forward"
     part: str = ""
+    derivative: Derivative | None = None
 
 
 @attrs.frozen(eq=False, repr=False)

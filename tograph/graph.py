@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ import networkx as nx
 
 from .declare import Source
 from .edge import Edge, Vertex
-from .errors import Finding, GraphError, declared_here
+from .errors import Finding, GraphError, a, declared_here
 
 if TYPE_CHECKING:
     from .program import Program
@@ -59,24 +60,25 @@ class Graph:
     def __init__(
         self, inputs: Sequence[Edge], outputs: Mapping[str, Edge] | Sequence[Edge], *, name: str = "graph"
     ) -> None:
-        if not isinstance(outputs, Mapping):
-            outputs = {_output_name(edge, i): edge for i, edge in enumerate(outputs)}
-        _require_edges(inputs, outputs)
+        listed = [(_output_name(edge, i), edge) for i, edge in enumerate(_several(outputs, "outputs"))]
+        named = list(outputs.items()) if isinstance(outputs, Mapping) else listed
+        _require_edges(_several(inputs, "inputs"), named)
         self.name = name
         self.inputs: tuple[Edge, ...] = tuple(inputs)
-        self.outputs: dict[str, Edge] = dict(outputs)
+        self.outputs: dict[str, Edge] = dict(named)
         self.vertices: tuple[Vertex, ...] = tuple(topological([*self.outputs.values(), *self.inputs]))
 
     @cached_property
     def names(self) -> dict[Vertex, str]:
         """A unique name for every vertex; names chosen by the user win over those found by us."""
         taken: set[str] = set()
+        last: Counter[str] = Counter()
         names: dict[Vertex, str] = {}
         for vertex in sorted(self.vertices, key=lambda v: not v.origin.chosen):
-            name, i = vertex.origin.name, 1
+            wanted = name = vertex.origin.name
             while name in taken:
-                i += 1
-                name = f"{vertex.origin.name}_{i}"
+                last[wanted] = max(last[wanted], 1) + 1
+                name = f"{wanted}_{last[wanted]}"
             taken.add(name)
             names[vertex] = name
         return names
@@ -94,10 +96,12 @@ class Graph:
     @cached_property
     def hash(self) -> str:
         """Content hash: operations, parameters, wiring, input and output names; not labels or line numbers."""
-        ids = {vertex: i for i, vertex in enumerate(self.vertices)}
-        body = [[v.node.key, [[port, ids[e.vertex], e.index] for port, e in v.inputs]] for v in self.vertices]
-        ends = [[ids[e.vertex] for e in self.inputs], [[k, ids[e.vertex], e.index] for k, e in self.outputs.items()]]
-        return hashlib.sha256(json.dumps([FORMAT, body, ends]).encode()).hexdigest()
+        outputs = sorted(self.outputs.items())  # results go by name: the order in which they are listed says nothing
+        ids = {vertex: i for i, vertex in enumerate(topological([*(edge for _, edge in outputs), *self.inputs]))}
+        nodes = [[v.node.key, v.node.version, str(v.origin.derivative)] for v in ids]
+        wires = [[[port, ids[edge.vertex], edge.index] for port, edge in v.inputs] for v in ids]
+        ends = [[ids[e.vertex] for e in self.inputs], [[k, ids[e.vertex], e.index] for k, e in outputs]]
+        return hashlib.sha256(json.dumps([FORMAT, nodes, wires, ends]).encode()).hexdigest()
 
     def input(self, name: str) -> Edge:
         """The input edge of that name (KeyError if there is none)."""
@@ -178,16 +182,35 @@ def _output_name(edge: Any, i: int) -> str:
     return edge.vertex.origin.name if isinstance(edge, Edge) else f"output{i}"
 
 
-def _require_edges(inputs: Sequence[Any], outputs: Mapping[str, Any]) -> None:
+def _several(edges: Any, what: str) -> Iterable[Any]:
+    if isinstance(edges, Iterable) and not isinstance(edges, str):
+        return edges
+    got = repr(edges) if isinstance(edges, Edge) else a(type(edges).__name__)
+    fix = f"Put it in brackets: {what}=[...]" if isinstance(edges, Edge) else "Give a list of edges"
+    raise GraphError([Finding(f"`{what}` is {got}, not a list of edges", where=declared_here()[0], fix=fix)])
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else a(type(value).__name__)
+
+
+def _require_edges(inputs: Iterable[Any], outputs: Sequence[tuple[Any, Any]]) -> None:
     where, _ = declared_here()
     found = []
     for i, edge in enumerate(inputs):
         if not (isinstance(edge, Edge) and isinstance(edge.vertex.node, Source)):
-            found.append(Finding(f"input {i} is {edge!r}, not an edge made by `tg.source`", where=where))
-    for name, edge in outputs.items():
+            got = repr(edge) if isinstance(edge, Edge) else _kind(edge)
+            found.append(Finding(f"input {i} is {got}, not an edge made by `tg.source`", where=where))
+    for name, edge in outputs:
+        if not isinstance(name, str):
+            found.append(Finding(f"the output name {name!r} is not a text", where=where, fix="Name outputs by texts"))
         if not isinstance(edge, Edge):
             fix = "Pick one: it is a tuple of edges" if isinstance(edge, tuple) else "Give the edge to be computed"
-            found.append(Finding(f"output {name!r} is a {type(edge).__name__}, not an edge", where=where, fix=fix))
+            found.append(Finding(f"output {name!r} is {_kind(edge)}, not an edge", where=where, fix=fix))
+    for name, count in Counter(name for name, _ in outputs).items():
+        if count > 1:
+            fix = "Name them apart: outputs={name: edge, ...}"
+            found.append(Finding(f"{count} outputs are called {name!r}", where=where, fix=fix))
     if not outputs:
         found.append(Finding("there are no outputs", where=where, fix="Name at least one edge to be computed"))
     if found:

@@ -16,8 +16,11 @@ import attrs
 from .backends.base import Backend
 from .derivative import Jvp, Vjp, implementation
 from .edge import Edge, Vertex
+from .hosting import on_host
 from .node import Constant, snake
+from .returned import checked
 from .schedule import Schedule, Segment
+from .spec import Spec
 
 
 @attrs.frozen(eq=False)
@@ -45,18 +48,19 @@ class Names:
 
     def __init__(self) -> None:
         self.edges: dict[Edge, str] = {}
-        self.operations: dict[str, str] = {}
-        self._taken: set[str] = set()
+        self.operations: dict[tuple[str, str, tuple[tuple[int, ...], ...]], str] = {}
+        self._taken: dict[str, int] = {}
 
     def unique(self, wanted: str) -> str:
         """`wanted`, or `wanted_2`, ..."""
         name = re.sub(r"\W+", "_", wanted).strip("_") or "value"
         name = f"_{name}" if name[0].isdigit() or keyword.iskeyword(name) else name
-        i, base = 1, name
+        base, i = name, self._taken.get(name, 0)
         while name in self._taken:
             i += 1
-            name = f"{base}_{i}"
-        self._taken.add(name)
+            name = f"{base}_{i + 1}"
+        self._taken[base] = i
+        self._taken.setdefault(name, 0)
         return name
 
     def edge(self, edge: Edge) -> str:
@@ -65,9 +69,13 @@ class Names:
             self.edges[edge] = self.unique(variable_name(edge.vertex) + (f"_{edge.index}" if edge.index else ""))
         return self.edges[edge]
 
-    def operation(self, vertex: Vertex) -> str:
-        """The function that computes a vertex; equal nodes share one."""
-        key = vertex.node.key
+    def operation(self, vertex: Vertex, specs: tuple[Spec, ...]) -> str:
+        """The function that computes a vertex; equal nodes with equal results share one.
+
+        Not so host nodes, whose errors name their vertex.
+        """
+        owner = variable_name(vertex) if vertex.node.host else ""
+        key = vertex.node.key, owner, tuple(spec.shape for spec in specs)
         if key not in self.operations:
             self.operations[key] = self.unique("do_" + snake(vertex.node.title))
         return self.operations[key]
@@ -97,7 +105,7 @@ def lower(schedule: Schedule, backend: Backend) -> Lowered:
     last = _last_use(schedule)
     for i, segment in enumerate(schedule.segments):
         title = f"{'once' if segment.once else segment.where}_{i}"
-        text, scope = _write(segment, names, title, backend)
+        text, scope = _write(segment, names, title, backend, schedule.plan.specs)
         run = _compile(text, title, scope)
         if segment.where == "device":
             run = backend.compile(run)
@@ -126,7 +134,9 @@ def _is_literal(edge: Edge) -> bool:
     return isinstance(node, Constant) and node.value.ndim == 0
 
 
-def _write(segment: Segment, names: Names, title: str, backend: Backend) -> tuple[str, dict[str, Any]]:
+def _write(
+    segment: Segment, names: Names, title: str, backend: Backend, specs: dict[Vertex, tuple[Spec, ...]]
+) -> tuple[str, dict[str, Any]]:
     scope: dict[str, Any] = {}
     for edge in segment.inputs:
         if _is_literal(edge):
@@ -136,8 +146,12 @@ def _write(segment: Segment, names: Names, title: str, backend: Backend) -> tupl
     literals = "".join(f"    # {name} = {float(value):g}\n" for name, value in scope.items())
     lines = []
     for vertex in segment.vertices:
-        operation = names.operation(vertex)
-        scope[operation] = _host(vertex) if segment.where == "host" else implementation(vertex.node, backend)
+        if segment.where == "host":  # never shared between vertices: its errors name the vertex
+            operation = names.unique("do_" + snake(vertex.node.title))
+            run = on_host(vertex, variable_name(vertex), [specs[edge.vertex][edge.index] for edge in vertex.edges])
+        else:
+            operation, run = names.operation(vertex, specs[vertex]), implementation(vertex.node, backend)
+        scope[operation] = checked(run, vertex, specs[vertex])
         outputs = ", ".join(names.edge(Edge(vertex, k)) for k in range(len(vertex.node.outputs)))
         given = ", ".join(names.edge(edge) for edge in vertex.edges)
         note = " ".join(part for part in (vertex.node.title, vertex.node.describe()) if part)
@@ -145,13 +159,6 @@ def _write(segment: Segment, names: Names, title: str, backend: Backend) -> tupl
     results = ", ".join(names.edge(edge) for edge in segment.outputs)
     body = "\n".join(lines)
     return f"def {title}({arguments}):\n{literals}{body}\n    return ({results},)", scope
-
-
-def _host(vertex: Vertex) -> Callable[..., Any]:
-    """A host node works on NumPy arrays, whatever the backend."""
-    from .backends.numpy import NumpyBackend
-
-    return implementation(vertex.node, NumpyBackend("float64"))
 
 
 def _compile(text: str, title: str, scope: dict[str, Any]) -> Callable[..., tuple[Any, ...]]:

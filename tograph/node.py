@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar, dataclass_transform
 
@@ -11,72 +12,15 @@ import numpy as np
 
 from . import codec
 from .edge import CLUSTER, MADE_FOR, Edge, Origin, Vertex
-from .errors import Finding, GraphError, declared_here
+from .errors import SpecError, declared_here
+from .method import as_derivative
+from .port import Port, Range, Wire, as_array, not_a_value, only, parameter
 from .spec import Axis, Spec
 
 C = TypeVar("C", bound=type)
 
 
-@attrs.frozen
-class Port:
-    """A named place where an edge ends or begins.
-
-    `kind` is one of `spec.KINDS`, several of them separated by "|", or "any". A `variadic` port
-    takes all remaining edges (they are named name0, name1, ...).
-    """
-
-    name: str
-    kind: str = "any"
-    optional: bool = False
-    variadic: bool = False
-
-
-@codec.register
-@attrs.frozen
-class Wire:
-    """Stands in a node's field for a parameter that arrives through an edge instead."""
-
-    def __repr__(self) -> str:
-        return "wire"
-
-
-@attrs.frozen
-class Range:
-    """Allowed values of a parameter; the bounds are inclusive unless `open_below`."""
-
-    low: float = -np.inf
-    high: float = np.inf
-    open_below: bool = False
-
-    def allows(self, value: float) -> bool:
-        """Whether `value` is inside."""
-        return (self.low < value if self.open_below else self.low <= value) and value <= self.high
-
-    def __str__(self) -> str:
-        low = "" if self.low == -np.inf else f"{'>' if self.open_below else '>='} {self.low:g}"
-        high = "" if self.high == np.inf else f"<= {self.high:g}"
-        return " and ".join(part for part in (low, high) if part) or "any number"
-
-
-def parameter(
-    default: Any = attrs.NOTHING, *, above: float | None = None, low: float = -np.inf, high: float = np.inf
-) -> Any:
-    """A numeric parameter of a node: a number fixed at declaration, or an edge (then a further input).
-
-    Args:
-        default: the value if none is given.
-        above: exclusive lower bound.
-        low: inclusive lower bound.
-        high: inclusive upper bound. Bounds are checked by `Graph.validate`.
-    """
-    allowed = Range(low if above is None else above, high, above is not None)
-    return attrs.field(default=default, converter=_number_or_edge, metadata={"range": allowed})
-
-
-def _number_or_edge(value: Any) -> Any:
-    return value if isinstance(value, Edge | Wire) else float(value)
-
-
+@attrs.frozen(eq=False, slots=False)
 class Node:
     """One operation. Frozen and pure: parameters are fields, arrays come through edges.
 
@@ -96,13 +40,30 @@ class Node:
     inputs: ClassVar[tuple[Port, ...]] = ()
     outputs: ClassVar[tuple[Port, ...]] = (Port("out"),)
     linear: ClassVar[tuple[str, ...]] = ()
+    elementwise: ClassVar[bool] = False
+    """True if output entry i depends on entry i of each input alone."""
     host: ClassVar[bool] = False
     """True if `forward` wants NumPy arrays and must not be traced by a framework."""
+    backends: ClassVar[tuple[str, ...]] = ()
+    """The backends that this node is written for; empty for all."""
+    family: ClassVar[str] = "graph"
+    """The word for derivatives by `pull_back` and `push_forward` in diagrams and listings."""
     scaling: ClassVar[str] = ""
     """The input that this node only multiplies by numbers; such factors commute with a solve."""
     counts: ClassVar[str] = ""
     """"factorization" or "solve": what `explain()` adds up."""
     version: ClassVar[int] = 1
+
+    def __attrs_post_init__(self) -> None:
+        # A node is a value: changing the array or the list that it was made from must not change it.
+        for f in attrs.fields(type(self)):
+            value = getattr(self, f.name)
+            if isinstance(value, list):
+                object.__setattr__(self, f.name, tuple(value))
+            elif isinstance(value, np.ndarray) and value.flags.writeable:
+                kept = value.copy()
+                kept.setflags(write=False)
+                object.__setattr__(self, f.name, kept)
 
     def infer(self, *specs: Spec) -> Spec | tuple[Spec, ...]:
         """Output spec(s) from input specs; the default is that of the first input."""
@@ -116,6 +77,25 @@ class Node:
         """The operation in terms of other nodes; only for nodes without `forward`."""
         raise NotImplementedError
 
+    def bind(self, backend: Any) -> Callable[..., Any] | None:
+        """The node as a function of one backend's arrays, for nodes that need more of it than `xp`; else None."""
+        return None
+
+    def pull_back(self, port: str, ct: Any, values: dict[str, Any]) -> Any:
+        """A graph rule shared by a family of nodes: the cotangent edge of `port`, or None if it has none.
+
+        `values` are the edges of the node's inputs and outputs by name. Registered rules come first.
+        """
+        return None
+
+    def push_forward(self, port: str, t: Any, values: dict[str, Any]) -> Any:
+        """As `pull_back`, for the tangent of the output."""
+        return None
+
+    def refuses(self, method: str) -> str:
+        """Why a derivative method (see `tograph.method`) would be wrong for this node; "" if it would not."""
+        return ""
+
     def simplify(self, specs: tuple[Spec, ...]) -> tuple[Node, str] | None:
         """An equal but cheaper node for these inputs, with the reason; None if there is none."""
         return None
@@ -125,7 +105,8 @@ class Node:
         shown = []
         for f in attrs.fields(type(self)):
             value = getattr(self, f.name)
-            if isinstance(value, bool | int | float | str | Wire) and value != f.default:
+            plain = isinstance(value, bool | int | float | str) and value != f.default
+            if "range" in f.metadata or plain:
                 shown.append(f"{f.name}={value:g}" if isinstance(value, float) else f"{f.name}={value}")
         return " ".join(shown)
 
@@ -160,20 +141,23 @@ class Node:
         return self.inputs + wires
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.key == other.key  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.key == other.key
 
     def __hash__(self) -> int:
         return hash(self.key)
 
-    def __call__(self, *inputs: Any, name: str | None = None) -> Any:
+    def __call__(self, *inputs: Any, name: str | None = None, derivative: Any = None) -> Any:
         """Declare one use of this node. Returns an `Edge`, or a tuple of them for several outputs.
 
         Numbers and arrays among the inputs become constants. Nothing is computed or checked here:
         `Graph.validate` reports all problems at once.
+
+        Raises:
+            GraphError: something else than edges, numbers and arrays among the inputs.
         """
-        origin = _origin(name, self.title)
-        ports = _port_names(self.inputs, len(inputs))
-        edges = [as_edge(value, port) for port, value in zip(ports, inputs, strict=True)]
+        origin = _origin(name, self.title, derivative)
+        ports = _port_names(self.ports(), len(inputs))
+        edges = [as_edge(value, port, self.title) for port, value in zip(ports, inputs, strict=True)]
         parameters = self.parameters
         wired = {port: edge for port, edge in parameters.items() if isinstance(edge, Edge)}
         node = attrs.evolve(self, **{port: Wire() for port in wired}) if wired else self
@@ -194,28 +178,42 @@ def node(cls: C) -> C:
     return codec.register(made)
 
 
-def _origin(name: str | None, title: str) -> Origin:
+def _origin(name: str | None, title: str, derivative: Any = None) -> Origin:
     made_for = MADE_FOR.get()
     if made_for is not None:
         return attrs.evolve(made_for, part=snake(title))
     where, assigned = declared_here()
-    return Origin(name or assigned or snake(title), where, CLUSTER.get(), chosen=name is not None)
+    if name is not None and not isinstance(name, str):
+        raise not_a_value(name, "a text", title, "name")
+    found = name or assigned or snake(title)
+    return Origin(found, where, CLUSTER.get(), chosen=name is not None, derivative=as_derivative(derivative))
 
 
-def as_edge(value: Any, label: str = "constant") -> Edge:
-    """An edge as it is; a number or an array as a constant, labelled unless its value says it all."""
-    return value if isinstance(value, Edge) else constant(value, label=label)
+def as_edge(value: Any, label: str = "constant", of: str = "") -> Edge:
+    """An edge as it is; a number or an array as a constant, labelled unless its value says it all.
+
+    Raises:
+        GraphError: if `value` is none of these; `of` is the node that it was given to.
+    """
+    if isinstance(value, Edge):
+        return value
+    array = as_array(value)
+    if array is None:
+        raise not_a_value(value, "an edge, a number or an array", of, label)
+    return constant(array, label=label)
 
 
 @node
 class Constant(Node):
     """A fixed number or array; `kind` "array" fits every array port of the same shape."""
 
-    value: np.ndarray
-    spec: Spec
+    value: np.ndarray = attrs.field(validator=only(np.ndarray))
+    spec: Spec = attrs.field(validator=only(Spec))
 
     def infer(self, *specs: Spec) -> Spec:
-        """The spec of the value."""
+        """The spec of the value, which must have its shape."""
+        if self.value.shape != self.spec.shape:
+            raise SpecError(f"has shape {self.value.shape}, but is declared as {self.spec.label()}")
         return self.spec
 
     def describe(self) -> str:
@@ -231,20 +229,18 @@ def constant(value: Any, spec: Spec | None = None, *, name: str | None = None, l
     """
     made_by = MADE_FOR.get()
     where = made_by.where if made_by else declared_here()[0]
-    if isinstance(value, Spec | str) or value is None:
-        array = np.asarray(None)
-    else:
-        array = np.array(value)
-    if array.dtype.kind not in "biuf":
-        fix = "Give an edge, a number or an array"
-        raise GraphError([Finding(f"cannot use {value!r} as an input of a node", where=where, fix=fix)])
+    array = as_array(value)
+    if array is None:
+        raise not_a_value(value, "a number or an array", "constant")
     if array.dtype.kind == "f" or array.ndim == 0:
         array = array.astype(np.float64)
     array.setflags(write=False)
     made = Constant(array, spec or _spec_of(array))
     if made_by is not None:
         return Edge(Vertex(made, (), attrs.evolve(made_by, part=made.describe() or label)))
-    return Edge(Vertex(made, (), Origin(name or made.describe() or label, where, CLUSTER.get(), chosen=name is not None)))
+    return Edge(
+        Vertex(made, (), Origin(name or made.describe() or label, where, CLUSTER.get(), chosen=name is not None))
+    )
 
 
 def _spec_of(array: np.ndarray) -> Spec:
@@ -257,4 +253,3 @@ def _spec_of(array: np.ndarray) -> Spec:
 def snake(title: str) -> str:
     """`DensityFilter` -> `density_filter`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", title).lower()
-

@@ -2,153 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .backends import load_backend
-from .declare import Source
 from .edge import Edge
-from .errors import TographError, did_you_mean
+from .embed import embedded
+from .errors import TographError, a
+from .function import Function
 from .graph import Graph
-from .lower import Lowered, lower
-from .passes import run_passes
-from .plan import Label, Plan, Request, make_plan
-from .schedule import Schedule, make_schedule
+from .plan import Label, Request
+from .validate import all_specs
 
 if TYPE_CHECKING:
     from .explain import Explanation
 
 
-class Function:
-    """One compiled request. Made by `Program`; call it with the program's inputs.
-
-    Arrays come back as the kind you gave: NumPy in, NumPy out; framework arrays in, framework
-    arrays out.
-    """
-
-    def __init__(self, program: Program, request: Request, pack: Callable[[dict[Label, Any]], Any]) -> None:
-        self.program = program
-        self.request = request
-        self._pack = pack
-        self.plan: Plan = run_passes(make_plan(program.graph, request, program.backend.name))
-        self._slots: list[Any] | None = None
-
-    @cached_property
-    def inputs(self) -> tuple[Edge, ...]:
-        """The inputs of the graph, then the tangents in tangent mode."""
-        extra = [Edge(v) for v in self.plan.order if isinstance(v.node, Source) and Edge(v) not in self.program.graph.inputs]
-        return (*self.program.graph.inputs, *extra)
-
-    @cached_property
-    def schedule(self) -> Schedule:
-        """The plan in segments."""
-        return make_schedule(self.plan, self.inputs)
-
-    @cached_property
-    def lowered(self) -> Lowered:
-        """The segments as compiled functions."""
-        with self.program.backend.scope():
-            return lower(self.schedule, self.program.backend)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run. Inputs by position or by name; inputs with a default may be left out.
-
-        Raises:
-            TographError: missing, unknown or wrongly shaped input.
-            SolveError: a solve that may not be used.
-        """
-        native = any(self.program.backend.is_native(x) for x in (*args, *kwargs.values()))
-        values = self.bind(args, kwargs)
-        with self.program.backend.scope():
-            results = self.run(values)
-        if not native:
-            results = {label: self.program.backend.to_numpy(value) for label, value in results.items()}
-        return self._pack(results)
-
-    def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
-        """One value per input, checked for presence and shape."""
-        sources = [edge.vertex.node for edge in self.inputs]
-        names = [source.name for source in sources if isinstance(source, Source)]
-        if len(args) > len(names):
-            raise TographError(f"the program takes {len(names)} inputs ({', '.join(names)}), got {len(args)}")
-        given = dict(zip(names, args, strict=False))
-        for name, value in kwargs.items():
-            if name not in names:
-                raise TographError(f"the program has no input {name!r}. {did_you_mean(name, names)}")
-            if name in given:
-                raise TographError(f"input {name!r} is given twice, by position and by name")
-            given[name] = value
-        return [_checked(source, given) for source in sources if isinstance(source, Source)]
-
-    def run(self, values: list[Any]) -> dict[Label, Any]:
-        """Execute all segments on checked inputs (inside the backend's scope)."""
-        lowered, backend = self.lowered, self.program.backend
-        slots = self._prepared(lowered)
-        for edge, value in zip(self.inputs, values, strict=True):
-            dtype = backend.dtype_of(edge.vertex.node.infer())  # type: ignore[arg-type]
-            slots[lowered.slots[edge]] = backend.array(value, dtype)
-        for step in lowered.steps:
-            if not step.segment.once:
-                self._run_step(step, slots)
-        return {label: slots[lowered.slots[edge]] for label, edge in self.schedule.results.items()}
-
-    def _run_step(self, step: Any, slots: list[Any]) -> None:
-        backend = self.program.backend
-        values = [slots[i] for i in step.inputs]
-        if step.segment.where == "host":
-            outputs = step.run(*(backend.to_numpy(value) for value in values))
-            outputs = tuple(_to_device(value, backend) for value in outputs)
-        else:
-            outputs = step.run(*values)
-        for i, value in zip(step.outputs, outputs, strict=True):
-            slots[i] = value
-        for i in step.free:
-            slots[i] = None
-
-    def _prepared(self, lowered: Lowered) -> list[Any]:
-        """The slots with constants, and with everything that does not depend on the inputs."""
-        if self._slots is None:
-            slots: list[Any] = [None] * len(lowered.slots)
-            backend = self.program.backend
-            for edge in self.schedule.constants:
-                node: Any = edge.vertex.node
-                slots[lowered.slots[edge]] = backend.array(node.value, backend.dtype_of(node.spec))
-            for step in lowered.steps:
-                if step.segment.once:
-                    self._run_step(step, slots)
-            self._slots = slots
-        return list(self._slots)
-
-    def source(self) -> str:
-        """The lowered program as Python text: exactly what runs."""
-        return self.lowered.source
-
-    def explain(self) -> Explanation:
-        """What runs and why: steps, rules, solves, bytes, passes."""
-        from .explain import explain
-
-        return explain(self)
-
-
-def _to_device(value: Any, backend: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return backend.array(value, backend.dtype)
-    return value
-
-
-def _checked(source: Source, given: Mapping[str, Any]) -> Any:
-    value = given.get(source.name, source.default)
-    if value is None:
-        raise TographError(f"input {source.name!r} is missing: give it by position or by name")
-    shape = tuple(np.shape(value))
-    if shape != source.spec.shape:
-        wanted = source.spec.label()
-        turned = " It looks transposed" if sorted(shape) == sorted(source.spec.shape) else ""
-        raise TographError(f"input {source.name!r} must be a {wanted}, got an array of shape {shape}.{turned}")
-    return value
+def _require_names(given: Any, what: str) -> str | tuple[str, ...]:
+    """A name, or several as a tuple."""
+    if isinstance(given, str):
+        return given
+    several = tuple(given) if isinstance(given, list | tuple) else ()
+    if several and all(isinstance(name, str) for name in several):
+        return several
+    got = repr(given) if isinstance(given, Edge | list | tuple) else a(type(given).__name__)
+    example = "c" if what == "of" else "x"
+    raise TographError(f"`{what}` is {got}, not a name. Name it as in the graph, e.g. {what}={example!r}")
 
 
 class Program:
@@ -170,6 +50,7 @@ class Program:
         self.dtype = dtype
         self.backend = load_backend(backend, dtype, **options)
         self._functions: dict[tuple[Request, str], Function] = {}
+        self._embeddings: dict[str | tuple[str, ...] | None, Any] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """All outputs by name."""
@@ -180,12 +61,15 @@ class Program:
         """A function that computes the named outputs, as a dict."""
         return self._function(Request(of), "dict", lambda r: {name: r[name,] for name in of})
 
-    def value_and_grad(self, of: str | Sequence[str], wrt: str | Sequence[str]) -> Function:
+    def value_and_grad(
+        self, of: str | Sequence[str], wrt: str | Sequence[str], *, also: Sequence[str] = ()
+    ) -> Function:
         """A function that returns values and gradients of scalar outputs, sharing all work.
 
         Args:
             of: an output name, or several.
             wrt: an input name, or several.
+            also: further outputs of which only the value is wanted; it joins the values, as a dict.
 
         Returns:
             A `Function` whose call returns `(value, grad)`. A single name gives the bare value; a
@@ -194,12 +78,14 @@ class Program:
         Raises:
             GraphError: unknown names, a missing rule, or no differentiable path at all.
         """
-        many_of, many_wrt = not isinstance(of, str), not isinstance(wrt, str)
-        request = Request((of,) if isinstance(of, str) else tuple(of), (wrt,) if isinstance(wrt, str) else tuple(wrt), "reverse")
+        of, wrt = _require_names(of, "of"), _require_names(wrt, "wrt")
+        many_of, many_wrt = not isinstance(of, str) or bool(also), not isinstance(wrt, str)
+        ofs, wrts = (of,) if isinstance(of, str) else of, (wrt,) if isinstance(wrt, str) else wrt
+        request = Request(ofs, wrts, "reverse", tuple(also))
 
         def pack(results: dict[Label, Any]) -> tuple[Any, Any]:
-            values = {name: results[name,] for name in request.of}
-            grads = {name: {x: self._gradient(results, name, x) for x in request.wrt} for name in request.of}
+            values = {name: results[name,] for name in (*request.of, *request.also)}
+            grads = {name: {x: results[name, x] for x in request.wrt} for name in request.of}
             by_of = {name: found if many_wrt else found[request.wrt[0]] for name, found in grads.items()}
             return (values, by_of) if many_of else (values[request.of[0]], by_of[request.of[0]])
 
@@ -210,17 +96,77 @@ class Program:
         request = Request((of,), (wrt,), "tangent")
         return self._function(request, "pair", lambda r: (r[of,], r[of, "tangent"]))
 
-    def _gradient(self, results: dict[Label, Any], of: str, wrt: str) -> Any:
-        """The computed gradient, or zeros where the output does not depend on that input."""
-        if (of, wrt) in results:
-            return results[of, wrt]
-        return np.zeros(self.graph.input(wrt).vertex.node.infer().shape)  # type: ignore[union-attr]
+    def vjp(self, of: str, wrt: str) -> Function:
+        """A function of the inputs and of `{of}_bar` that returns `(value, cotangent of wrt)`."""
+        request = Request((of,), (wrt,), "vjp")
+        return self._function(request, "pair", lambda r: (r[of,], r[of, wrt]))
+
+    def hvp(self, of: str, wrt: str) -> Function:
+        """A function of the inputs and of `{wrt}_dot` that returns `(value, gradient, Hessian-vector product)`.
+
+        Forward over reverse on the program itself: state, adjoint and both their tangents share one
+        factorisation.
+        """
+        request = Request((of,), (wrt,), "hvp")
+        return self._function(request, "triple", lambda r: (r[of,], r[of, wrt], r[of, wrt, "hvp"]))
+
+    def jacobian(self, of: str, wrt: str, *, mode: str = "auto") -> Function:
+        """A function that returns the full Jacobian d of / d wrt, of shape (*of, *wrt).
+
+        Args:
+            of: an output, scalar or array.
+            wrt: an input.
+            mode: "reverse" (one cotangent per entry of `of`), "forward" (one tangent per entry of
+                `wrt`), or "auto": the one that takes fewer. All of them run in one program that shares the
+                forward work and every factorisation; meant for up to some hundred entries.
+        """
+        specs = all_specs([self.graph.outputs[of], self.graph.input(wrt)])
+        rows, columns = (specs[e.vertex][e.index].shape for e in (self.graph.outputs[of], self.graph.input(wrt)))
+        forward = math.prod(columns) < math.prod(rows) if mode == "auto" else mode == "forward"
+        request = Request((of,), (wrt,), f"jacobian {'forward' if forward else 'reverse'}")
+
+        def pack(results: dict[Label, Any]) -> Any:
+            count = math.prod(columns if forward else rows)
+            made = self.backend.stack([results[of, wrt, str(i)] for i in range(count)])
+            return made.reshape(count, -1).T.reshape(*rows, *columns) if forward else made.reshape(*rows, *columns)
+
+        return self._function(request, "jacobian", pack)
 
     def _function(self, request: Request, form: str, pack: Callable[[dict[Label, Any]], Any]) -> Function:
         key = (request, form)
         if key not in self._functions:
-            self._functions[key] = Function(self, request, pack)
+            self._functions[key] = Function(self.graph, self.backend, request, pack)
         return self._functions[key]
+
+    def as_jax(self, of: str | Sequence[str] | None = None) -> Callable[..., Any]:
+        """The program as a function for your own JAX code, under any transform, with this graph's derivatives.
+
+        Args:
+            of: an output (the function returns the bare array) or several (it returns a dict); all by default.
+
+        Returns:
+            A pure function of the inputs, by position or by name; the same one at every call. Float64
+            programs need `jax_enable_x64`.
+
+        Raises:
+            TographError: the program is for another framework; when called, as for `Function`.
+            GraphError: an unknown output, or one that is not an array; when differentiated, a missing rule.
+        """
+        return self._embedded("jax", of)
+
+    def as_torch(self, of: str | Sequence[str] | None = None) -> Any:
+        """The program as a `torch.nn.Module` without parameters, with this graph's derivatives; see `as_jax`.
+
+        Raises:
+            TographError: also for combinations of transforms in which PyTorch is known to be wrong.
+        """
+        return self._embedded("torch", of)
+
+    def _embedded(self, framework: str, of: Any) -> Any:
+        key = of if of is None else _require_names(of, "of")
+        if key not in self._embeddings:
+            self._embeddings[key] = embedded(self.graph, self.backend, framework, key)
+        return self._embeddings[key]
 
     def default_function(self) -> Function:
         """What `explain` and `source` show unless told otherwise: value and gradient of every scalar output."""

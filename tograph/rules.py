@@ -13,6 +13,8 @@ Kinds:
     graph_jvp   the same two, written with nodes on       fn(node, t,  **edges) -> edge
     graph_vjp   edges instead of arrays                   fn(node, ct, **edges) -> edge
 
+    zero        (no function)                             the output does not change with this input
+
 Graph rules are what the compiler can see through: it shares, moves and removes their nodes.
 """
 
@@ -24,13 +26,14 @@ from typing import Any, TypeVar
 
 import attrs
 
+from .backends import BACKENDS
 from .errors import Location, RuleError, declared_here, did_you_mean
 from .node import Node
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _LEADING = {"forward": ("node", "xp"), "jvp": ("node", "xp", "t"), "vjp": ("node", "xp", "ct"),
-            "graph_jvp": ("node", "t"), "graph_vjp": ("node", "ct")}  # fmt: skip
+            "graph_jvp": ("node", "t"), "graph_vjp": ("node", "ct"), "pointwise": ("node", "xp")}  # fmt: skip
 
 
 @attrs.frozen
@@ -38,7 +41,7 @@ class Rule:
     """One entry of the table.
 
     `exact` is False for rules that are heuristic by design (the sensitivity filter); they are
-    drawn and reported as such.
+    drawn and reported as such. `reason` says why a derivative is structurally zero.
     """
 
     node_type: type[Node]
@@ -49,6 +52,14 @@ class Rule:
     needs: tuple[str, ...]
     exact: bool
     where: Location
+    reason: str = ""
+
+    def __str__(self) -> str:
+        name = self.node_type.__name__ + (f".{self.port}" if self.port else "")
+        notes = (f"[{self.backend}]" if self.backend else "", "" if self.exact else "inexact", self.reason)
+        return " ".join(
+            part for part in (self.kind, name, *notes, f"({', '.join(self.needs)})", str(self.where)) if part
+        )
 
     @property
     def source(self) -> str:
@@ -91,8 +102,10 @@ def pointwise(node_type: type[Node], port: str) -> Callable[[F], F]:
     d*ct; the cotangent of a parameter (one number for all elements) is the sum of d*ct.
     """
 
+    _require_node_type("pointwise", node_type)
+
     def register(partial: F) -> F:
-        names = tuple(inspect.signature(partial).parameters)[2:]
+        names = _needs(node_type, "pointwise", partial)
         is_parameter = port not in {p.name for p in node_type.inputs}
 
         def tangent(node: Node, xp: Any, t: Any, **values: Any) -> Any:
@@ -109,6 +122,20 @@ def pointwise(node_type: type[Node], port: str) -> Callable[[F], F]:
     return register
 
 
+def zero(node_type: type[Node], *ports: str, reason: str) -> None:
+    """State that an output does not change with the given input(s): structurally zero, for the stated reason.
+
+    This is not a zero to be computed: nothing flows there, and diagrams and messages give the reason.
+    """
+    _require_node_type("zero", node_type)
+    for port in ports:
+        _add(Rule(node_type, "zero", port, None, _nothing, (), True, declared_here()[0], reason))
+
+
+def _nothing(node: Node) -> None:
+    """The function of a zero rule, which is never called."""
+
+
 def find_rule(node_type: type[Node], kind: str, port: str = "", backend: str | None = None) -> Rule | None:
     """The rule for this backend, else the portable one, else None. Inheritance plays no part."""
     return _TABLE.get((node_type, kind, port, backend)) or _TABLE.get((node_type, kind, port, None))
@@ -122,11 +149,17 @@ def rules(node_type: type[Node]) -> tuple[Rule, ...]:
 def _register(
     node_type: type[Node], kind: str, ports: tuple[str, ...], backend: str | None, exact: bool
 ) -> Callable[[F], F]:
+    _require_node_type(kind, node_type)
     if not ports:
-        raise RuleError(f"{kind} rule of {node_type.__name__}: name the input it is for, e.g. @{kind}({node_type.__name__}, 'x')")
+        title = node_type.__name__
+        raise _refused(f"{kind} rule of {title} is for no input", f"Name the input, e.g. @tg.{kind}({title}, 'x')")
+    if backend is not None and backend not in BACKENDS:
+        message = f"{kind} rule of {node_type.__name__} is for an unknown backend {backend!r}"
+        raise _refused(message, did_you_mean(backend, BACKENDS))
 
     def register(fn: F) -> F:
-        needs = () if kind == "forward" else _needs(node_type, kind, fn)
+        names = _needs(node_type, kind, fn)
+        needs = () if kind == "forward" else names
         for port in ports:
             _add(Rule(node_type, kind, port, backend, fn, needs, exact, _where(fn)))
         return fn
@@ -136,9 +169,23 @@ def _register(
 
 def _needs(node_type: type[Node], kind: str, fn: Callable[..., Any]) -> tuple[str, ...]:
     leading, names = _LEADING[kind], tuple(inspect.signature(fn).parameters)
-    if len(names) < len(leading):
-        raise RuleError(f"{kind} rule of {node_type.__name__} must begin with ({', '.join(leading)}), not ({', '.join(names)})")
+    if names[: len(leading)] != leading:
+        what = "rule" if kind != "forward" else "implementation"
+        message = f"{kind} {what} of {node_type.__name__} begins with ({', '.join(names[: len(leading)])})"
+        raise _refused(message, f"Begin with ({', '.join(leading)}), then name what it needs", _where(fn))
     return names[len(leading) :]
+
+
+def _require_node_type(kind: str, node_type: Any) -> None:
+    if isinstance(node_type, type) and issubclass(node_type, Node):
+        return
+    got = f"a {type(node_type).__name__} node" if isinstance(node_type, Node) else repr(node_type)
+    title = type(node_type).__name__ if isinstance(node_type, Node) else "X"
+    raise _refused(f"{kind} rule is for {got}, not for a node type", f"Give the class: @tg.{kind}({title}, ...)")
+
+
+def _refused(message: str, fix: str, where: Location | None = None) -> RuleError:
+    return RuleError(f"{message} (declared at {where or declared_here()[0]})", fix=fix)
 
 
 def _add(rule: Rule) -> None:
@@ -146,7 +193,7 @@ def _add(rule: Rule) -> None:
     key = (rule.node_type, rule.kind, rule.port, rule.backend)
     if key in _TABLE:
         what = f"{rule.kind} rule of {rule.node_type.__name__}{'.' + rule.port if rule.port else ''}"
-        raise RuleError(f"{what} is already registered at {_TABLE[key].where}. Remove one of the two")
+        raise _refused(f"{what} is already registered at {_TABLE[key].where}", "Remove one of the two", rule.where)
     _TABLE[key] = rule
 
 
@@ -158,8 +205,9 @@ def _check_names(rule: Rule) -> None:
     if rule.port and rule.port not in inputs:
         unknown.append(rule.port)
     if unknown:
-        hint = did_you_mean(unknown[0], inputs | outputs)
-        raise RuleError(f"{rule.kind} rule of {rule.node_type.__name__} names {unknown[0]!r}, which it does not have. {hint}")
+        title, known = rule.node_type.__name__, inputs | (set() if unknown[0] == rule.port else outputs)
+        message = f"{rule.kind} rule of {title} names {unknown[0]!r}, which {title} does not have"
+        raise _refused(message, did_you_mean(unknown[0], known), rule.where)
 
 
 def _where(fn: Callable[..., Any]) -> Location:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+import numpy as np
 
 from . import codec
-from .errors import SpecError
+from .errors import SpecError, did_you_mean
 
 KINDS = ("field", "vector", "scalar", "operator", "dyad", "factor", "params", "integer", "array")
 DTYPES = ("real", "float32", "float64", "integer")
@@ -19,10 +20,31 @@ class Axis:
     """A named axis and its length, e.g. `Axis("ny", 40)`."""
 
     name: str
-    size: int
+    size: int = attrs.field()
+
+    @size.validator
+    def _whole(self, _: Any, size: Any) -> None:
+        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0:
+            raise SpecError(f"axis {self.name!r}: the length must be a whole number, got {size!r}")
 
     def __str__(self) -> str:
         return f"{self.name}={self.size}"
+
+
+def _one_of(known: tuple[str, ...]) -> Any:
+    def check(_: Any, field: attrs.Attribute, value: Any) -> None:
+        if value not in known:
+            hint = did_you_mean(value, known, most=len(known))
+            raise SpecError(f"there is no {field.name} {value!r}", port=field.name, fix=hint)
+
+    return check
+
+
+def _as_axes(axes: Any) -> tuple[Axis, ...]:
+    if not isinstance(axes, tuple | list) or not all(isinstance(axis, Axis) for axis in axes):
+        fix = 'Give a tuple of `Axis`, or use `array("field", ny=2, nx=4)`'
+        raise SpecError(f"axes must be a tuple of Axis, got {axes!r}", port="axes", fix=fix)
+    return tuple(axes)
 
 
 @codec.register
@@ -40,11 +62,14 @@ class Spec:
         dtype: "real" is the dtype the program is compiled for; others are as written.
         unit: free text such as "MPa"; None where it has none or nobody said.
         structure: static data of an operator (its pattern); None otherwise.
+
+    Raises:
+        SpecError: unknown kind or dtype, axes that are no `Axis`.
     """
 
-    kind: str = attrs.field(validator=attrs.validators.in_(KINDS))
-    axes: tuple[Axis, ...] = ()
-    dtype: str = attrs.field(default="real", validator=attrs.validators.in_(DTYPES))
+    kind: str = attrs.field(validator=_one_of(KINDS))
+    axes: tuple[Axis, ...] = attrs.field(default=(), converter=_as_axes)
+    dtype: str = attrs.field(default="real", validator=_one_of(DTYPES))
     unit: str | None = None
     structure: Any = attrs.field(default=None, repr=False)
 
@@ -100,7 +125,9 @@ def require_same(a: Spec, b: Spec, ports: tuple[str, str]) -> None:
     if a.shape != b.shape:
         turned = sorted(a.shape) == sorted(b.shape)
         fix = "The axes look swapped: transpose one of them" if turned else "Both must live on the same grid"
-        raise SpecError(f"shapes differ: {ports[0]!r} is {a.label()}, {ports[1]!r} is {b.label()}", port=ports[1], fix=fix)
+        raise SpecError(
+            f"shapes differ: {ports[0]!r} is {a.label()}, {ports[1]!r} is {b.label()}", port=ports[1], fix=fix
+        )
     if a.unit and b.unit and a.unit != b.unit:
         message = f"units differ: {ports[0]!r} is in {a.unit}, {ports[1]!r} in {b.unit}"
         raise SpecError(message, port=ports[1], fix="Scale one of them to the other's unit")

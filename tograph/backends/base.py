@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,9 @@ class Backend(abc.ABC):
     name: str
     xp: Any
     """The array namespace handed to `Node.forward` and to rules (array API standard)."""
+
+    unrolled: bool = False
+    """Whether loops run to their limit (see `until`)."""
 
     def __init__(self, dtype: str) -> None:
         if dtype not in DTYPES:
@@ -66,6 +70,10 @@ class Backend(abc.ABC):
         """(d function / dx)^T ct by the framework's AD."""
         raise TographError(f"the {self.name} backend has no automatic differentiation")
 
+    def pullback(self, function: Callable[[Any], Any], x: Any) -> Callable[[Any], Any]:
+        """ct -> (d function / dx)^T ct, for many ct: what does not depend on ct is computed once."""
+        return lambda ct: self.vjp(function, x, ct)
+
     def jvp(self, function: Callable[[Any], Any], x: Any, t: Any) -> Any:
         """(d function / dx) t by the framework's AD."""
         raise TographError(f"the {self.name} backend has no automatic differentiation")
@@ -73,6 +81,69 @@ class Backend(abc.ABC):
     def transpose(self, function: Callable[[Any], Any], like: tuple[Spec, ...], ct: Any) -> Any:
         """The transpose of a linear function, applied to ct; `like` are the specs of its argument(s)."""
         raise TographError(f"the {self.name} backend cannot transpose a linear function")
+
+    def jacobian(self, function: Callable[[Any], Any], x: Any) -> Any:
+        """The full Jacobian by AD, of shape (*output, *x)."""
+        raise TographError(f"the {self.name} backend has no automatic differentiation")
+
+    def solve(self, matrix: Any, rhs: Any) -> Any:
+        """matrix^-1 rhs (dense, rhs with columns); not finite where the matrix is singular, without raising."""
+        return self.xp.linalg.solve(matrix, rhs)
+
+    def adopt(self, function: Callable[..., Any]) -> tuple[Callable[..., Any], np.ndarray | None]:
+        """A function as a node may keep it, and all its weights as one vector; None where it has none."""
+        return function, None
+
+    def with_weights(self, function: Callable[..., Any], weights: Any) -> Callable[..., Any]:
+        """The adopted function with other weights: a vector of this backend."""
+        raise TographError(f"the {self.name} backend knows no functions with weights")
+
+    def batch(self, function: Callable[[Any], Any], xs: Any) -> Any:
+        """function(x) for every x along axis 0, stacked."""
+        return self.xp.stack([function(xs[i]) for i in range(xs.shape[0])])
+
+    def stack(self, parts: list[Any]) -> Any:
+        """Stack NumPy or framework arrays along a new first axis."""
+        if any(self.is_native(part) for part in parts):
+            return self.xp.stack([self.array(part, self.dtype) for part in parts])
+        return np.stack(parts)
+
+    def is_complex(self, value: Any) -> bool:
+        """Whether an array holds complex numbers."""
+        return "complex" in str(value.dtype)
+
+    def repeat(self, count: int, body: Callable[[Any], Any], state: Any) -> Any:
+        """state = body(state), `count` times; a tuple of arrays stays a tuple of arrays."""
+        for _ in range(count):
+            state = body(state)
+        return state
+
+    def until(self, going: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, limit: int) -> Any:
+        """state = body(state) while going(state), at most `limit` times.
+
+        On an `unrolling` backend always `limit` times, with the state frozen once it is done.
+        """
+        if self.unrolled:
+            return self.repeat(limit, lambda s: self._frozen(going(s), body(s), s), state)
+        return self._until(going, body, state, limit)
+
+    def _frozen(self, going: Any, new: Any, old: Any) -> Any:
+        if isinstance(new, tuple):
+            return tuple(self._frozen(going, n, o) for n, o in zip(new, old, strict=True))
+        return self.xp.where(going, new, old)
+
+    def _until(self, going: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, limit: int) -> Any:
+        for _ in range(limit):
+            if not bool(going(state)):
+                break
+            state = body(state)
+        return state
+
+    def unrolling(self) -> Backend:
+        """This backend with loops of fixed length, which reverse-mode AD can follow."""
+        made = copy.copy(self)
+        made.unrolled = True
+        return made
 
     def zeros(self, like: tuple[Spec, ...]) -> Any:
         """Zero array(s) of these specs."""

@@ -48,6 +48,11 @@ class JaxBackend(Backend):
         """`jax.vjp`."""
         return jax.vjp(function, x)[1](ct)[0]
 
+    def pullback(self, function: Callable[[Any], Any], x: Any) -> Callable[[Any], Any]:
+        """`jax.vjp`, once."""
+        pull = jax.vjp(function, x)[1]
+        return lambda ct: pull(ct)[0]
+
     def jvp(self, function: Callable[[Any], Any], x: Any, t: Any) -> Any:
         """`jax.jvp`."""
         return jax.jvp(function, (x,), (t,))[1]
@@ -55,3 +60,40 @@ class JaxBackend(Backend):
     def transpose(self, function: Callable[[Any], Any], like: tuple[Spec, ...], ct: Any) -> Any:
         """`jax.linear_transpose`."""
         return jax.linear_transpose(function, self.zeros(like))(ct)[0]
+
+    def adopt(self, function: Callable[..., Any]) -> tuple[Callable[..., Any], np.ndarray | None]:
+        """The floating-point leaves of a callable pytree (an Equinox module), in the order of its leaves."""
+        weights = [np.ravel(np.asarray(leaf, float)) for leaf in jax.tree.leaves(function) if _is_weight(leaf)]
+        return function, np.concatenate(weights) if weights else None
+
+    def with_weights(self, function: Callable[..., Any], weights: Any) -> Callable[..., Any]:
+        """The pytree with its floating-point leaves replaced."""
+        leaves, tree = jax.tree.flatten(function)
+        start = 0
+        for i, leaf in enumerate(leaves):
+            if _is_weight(leaf):
+                leaves[i] = jnp.reshape(weights[start : start + leaf.size], leaf.shape)
+                start += leaf.size
+        made: Callable[..., Any] = jax.tree.unflatten(tree, leaves)
+        return made
+
+    def batch(self, function: Callable[[Any], Any], xs: Any) -> Any:
+        """`jax.vmap`."""
+        return jax.vmap(function)(xs)
+
+    def repeat(self, count: int, body: Callable[[Any], Any], state: Any) -> Any:
+        """`jax.lax.fori_loop`, which reverse-mode AD can follow (the count is static)."""
+        return jax.lax.fori_loop(0, count, lambda _, s: body(s), state)
+
+    def _until(self, going: Callable[[Any], Any], body: Callable[[Any], Any], state: Any, limit: int) -> Any:
+        """`jax.lax.while_loop` with a counter."""
+        first = (jnp.asarray(0), state)
+        return jax.lax.while_loop(lambda s: (s[0] < limit) & going(s[1]), lambda s: (s[0] + 1, body(s[1])), first)[1]
+
+    def jacobian(self, function: Callable[[Any], Any], x: Any) -> Any:
+        """`jax.jacfwd`."""
+        return jax.jacfwd(function)(x)
+
+
+def _is_weight(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array | np.ndarray) and jnp.issubdtype(leaf.dtype, jnp.floating)

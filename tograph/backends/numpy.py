@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import array_api_compat.numpy
@@ -19,6 +20,20 @@ class NumpyBackend(Backend):
     def array(self, value: Any, dtype: str) -> Any:
         """As a NumPy array."""
         return np.asarray(value, dtype=dtype)
+
+    def solve(self, matrix: Any, rhs: Any) -> Any:
+        """NaN where `numpy.linalg.solve` would raise."""
+        try:
+            return np.linalg.solve(matrix, rhs)
+        except np.linalg.LinAlgError:
+            return np.full_like(rhs, np.nan)
+
+    def jacobian(self, function: Callable[[Any], Any], x: Any) -> Any:
+        """By central differences: enough for the steps of a Newton iteration, which ends by its residual."""
+        steps = np.cbrt(np.finfo(x.dtype).eps) * np.maximum(1.0, np.abs(x)).ravel()
+        moves = (np.eye(x.size) * steps).reshape(x.size, *x.shape)
+        columns = [(function(x + d) - function(x - d)) / (2.0 * h) for d, h in zip(moves, steps, strict=True)]
+        return np.stack(columns, axis=-1).reshape((*np.shape(columns[0]), *x.shape))
 
     def to_numpy(self, value: Any) -> Any:
         """Already NumPy."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -58,6 +59,12 @@ class TorchBackend(Backend):
         with torch.enable_grad():
             return torch.func.vjp(function, x)[1](ct)[0]
 
+    def pullback(self, function: Callable[[Any], Any], x: Any) -> Callable[[Any], Any]:
+        """`torch.func.vjp`, once."""
+        with torch.enable_grad():
+            pull = torch.func.vjp(function, x)[1]
+        return lambda ct: pull(ct)[0]
+
     def jvp(self, function: Callable[[Any], Any], x: Any, t: Any) -> Any:
         """`torch.func.jvp`."""
         return torch.func.jvp(function, (x,), (t,))[1]
@@ -65,3 +72,38 @@ class TorchBackend(Backend):
     def transpose(self, function: Callable[[Any], Any], like: tuple[Spec, ...], ct: Any) -> Any:
         """The VJP of a linear function is its transpose, wherever it is taken."""
         return self.vjp(function, self.zeros(like), ct)
+
+    def solve(self, matrix: Any, rhs: Any) -> Any:
+        """`torch.linalg.solve_ex`, which fills in NaN where `solve` would raise."""
+        x, info = torch.linalg.solve_ex(matrix, rhs)
+        return torch.where(info == 0, x, torch.full_like(x, torch.nan))
+
+    def adopt(self, function: Callable[..., Any]) -> tuple[Callable[..., Any], np.ndarray | None]:
+        """A copy of a module in evaluation mode, and its parameters in the order of `Module.parameters`."""
+        if not isinstance(function, torch.nn.Module):
+            return function, None
+        kept = copy.deepcopy(function).eval().requires_grad_(False)
+        weights = [parameter.detach().cpu().double().numpy().ravel() for parameter in kept.parameters()]
+        return kept, np.concatenate(weights) if weights else None
+
+    def with_weights(self, function: Callable[..., Any], weights: Any) -> Callable[..., Any]:
+        """`torch.func.functional_call`, with the buffers in the dtype of the weights."""
+        assert isinstance(function, torch.nn.Module)
+        held = {name: b.to(weights) if b.is_floating_point() else b for name, b in function.named_buffers()}
+        start = 0
+        for name, parameter in function.named_parameters():
+            held[name] = weights[start : start + parameter.numel()].reshape(parameter.shape)
+            start += parameter.numel()
+        module = function
+        return lambda *values: torch.func.functional_call(module, held, values)
+
+    def batch(self, function: Callable[[Any], Any], xs: Any) -> Any:
+        """`torch.func.vmap`; one by one where the function branches on values, e.g. in an iteration that stops."""
+        try:
+            return torch.func.vmap(function)(xs)
+        except RuntimeError:
+            return super().batch(function, xs)
+
+    def jacobian(self, function: Callable[[Any], Any], x: Any) -> Any:
+        """`torch.func.jacfwd`."""
+        return torch.func.jacfwd(function)(x)

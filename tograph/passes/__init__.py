@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 from ..plan import Plan
 from .cuts import remove_detached
+from .roots import watch_roots
 from .scalars import pull_scalars
 from .sharing import share
 from .symmetry import use_symmetry
 
-PASSES: tuple[Callable[[Plan], Plan], ...] = (remove_detached, use_symmetry, pull_scalars, share)
+PASSES: tuple[Callable[[Plan], Plan], ...] = (remove_detached, use_symmetry, pull_scalars, share, watch_roots)
 """In this order; checked objects, not names."""
 
 
@@ -25,4 +26,4 @@ def run_passes(plan: Plan, passes: tuple[Callable[[Plan], Plan], ...] = PASSES) 
     return plan
 
 
-__all__ = ["PASSES", "pull_scalars", "remove_detached", "run_passes", "share", "use_symmetry"]
+__all__ = ["PASSES", "pull_scalars", "remove_detached", "run_passes", "share", "use_symmetry", "watch_roots"]

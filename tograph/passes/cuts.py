@@ -1,22 +1,27 @@
-"""Detached edges have done their work once the derivative is made: they are copies of their input."""
+"""Cuts and surrogates have done their work once the derivative is made: they are copies of one of their inputs."""
 
 from __future__ import annotations
 
-from ..declare import Detach
+from ..declare import Detach, WithGradientOf
 from ..edge import Edge, Vertex
 from ..plan import Change, Plan
 from .rewrite import Inputs, rewrite
 
 
 def remove_detached(plan: Plan) -> Plan:
-    """Replace every `Detach` by its input."""
+    """Replace every `Detach` by its input, and every `WithGradientOf` by what it takes its value from."""
     changes: list[Change] = []
 
     def visit(vertex: Vertex, inputs: Inputs) -> Edge | None:
-        if not isinstance(vertex.node, Detach):
-            return None
-        why = vertex.node.reason or "detached by the user"
-        changes.append(Change("detach", f"no derivative passes {vertex.origin.name!r}: {why}", vertex))
-        return inputs[0][1]
+        if isinstance(vertex.node, Detach):
+            why = vertex.node.reason or "detached by the user"
+            changes.append(Change("detach", f"no derivative passes {vertex.origin.name!r}: {why}", vertex))
+            return inputs[0][1]
+        if isinstance(vertex.node, WithGradientOf):
+            other = vertex.edges[1].vertex.origin.name
+            reason = f"{vertex.origin.name!r} is differentiated as if it were {other!r}"
+            changes.append(Change("detach", reason, vertex))
+            return inputs[0][1]
+        return None
 
     return plan.changed(rewrite(plan, visit), changes)

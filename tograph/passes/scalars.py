@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from ..arithmetic import Scale
 from ..edge import Edge, Vertex
-from ..node import Constant
+from ..implicit import ImplicitNode
+from ..node import Constant, Node
 from ..plan import Change, Plan
 from .rewrite import Inputs, rewrite
 
@@ -38,17 +39,23 @@ def _without_one(vertex: Vertex, inputs: Inputs, changes: list[Change]) -> Edge 
 
 def _out_of_solve(vertex: Vertex, inputs: Inputs, changes: list[Change]) -> Edge | None:
     """solve(F, N(x)) -> N(solve(F, x)) for every N that only multiplies (columns) by numbers."""
-    (_, factor), (port, rhs) = inputs
+    at = [port for port, _ in inputs].index(vertex.node.linear[0])
+    port, rhs = inputs[at]
     moved: list[Vertex] = []
-    while rhs.vertex.node.scaling:
+    while _commutes(rhs.vertex.node, vertex.node):
         moved.append(rhs.vertex)
         rhs = dict(rhs.vertex.inputs)[rhs.vertex.node.scaling]
     if not moved:
         return None
-    made = Edge(Vertex(vertex.node, (inputs[0], (port, rhs)), vertex.origin))
+    made = Edge(Vertex(vertex.node, (*inputs[:at], (port, rhs), *inputs[at + 1 :]), vertex.origin))
     for scaled in reversed(moved):
         node = scaled.node
         made = Edge(Vertex(node, tuple((p, made if p == node.scaling else e) for p, e in scaled.inputs), scaled.origin))
     reason = f"factor pulled out of the solve at {vertex.origin.name!r}: a solve is linear"
     changes.append(Change("scalars", reason, vertex, made.vertex))
     return made
+
+
+def _commutes(factor: Node, solve: Node) -> bool:
+    """One number commutes with every solve; one number per column only where columns are solved one by one."""
+    return isinstance(factor, Scale) or (bool(factor.scaling) and not isinstance(solve, ImplicitNode))

@@ -1,0 +1,132 @@
+"""Draw the pictures of this folder: `python docs/make_pictures.py` from the root of the checkout."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import sys
+import tempfile
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the pictures are those of this checkout, installed or not
+
+import tograph as tg  # noqa: E402
+from tograph import nodes as n  # noqa: E402
+from tograph.cli.figures import density_figure, save  # noqa: E402
+from tograph.cli.scene import physical_density, scene_of  # noqa: E402
+from tograph.problems import PROBLEMS, mbb, two_load_cantilever  # noqa: E402
+
+DOCS = ROOT / "docs"
+PICTURES = DOCS / "pictures"
+
+DESIGNS: dict[str, dict[str, Any]] = {
+    "mbb": {"nelx": 120, "nely": 40},
+    "cantilever": {"nelx": 90, "nely": 30},
+    "cantilever_with_hole": {"nelx": 90, "nely": 60},
+    "two_load_cantilever": {"nelx": 60, "nely": 60},
+    "michell": {"nelx": 96, "nely": 48},
+    "tensile": {"nelx": 96, "nely": 48},
+    "bridge": {"nelx": 60, "nely": 60},
+    "cantilever_3d": {"nelx": 24, "nely": 8, "nelz": 8},
+}
+"""The sizes at which the problems are shown."""
+
+
+def beam() -> tg.Graph:
+    """The half MBB beam of the README."""
+    problem = mbb(nelx=60, nely=20)
+    rho = tg.source("rho", problem.grid.field())
+    rho_f = n.DensityFilter(problem.grid, radius=2.4)(rho)
+    E = n.Simp(p=3.0, E_min=1e-9)(rho_f)
+    K = n.Stiffness(problem.grid, nu=0.3, fixed=problem.fixed)(E)
+    f = tg.constant(problem.load, problem.grid.vector(), name="f")
+    u = n.LinearSolve()(K, f)
+    c = n.Compliance()(u, f)
+    v = n.VolumeFraction()(rho_f)
+    return tg.Graph([rho], {"compliance": c, "volume": v}, name="mbb")
+
+
+def mechanism() -> tg.Graph:
+    """A displacement as objective, which does need an adjoint solve, and a mask that is not differentiated."""
+    problem = mbb(nelx=60, nely=20)
+    rho = tg.source("rho", problem.grid.field())
+    weight = tg.source("weight")
+    rho_f = n.DensityFilter(problem.grid, radius=2.4)(rho)
+    mask = tg.detach(rho_f, reason="frozen within an iteration")
+    rho_m = rho_f * mask
+    E = n.Simp()(rho_m)
+    K = n.Stiffness(problem.grid, nu=0.3, fixed=problem.fixed)(E)
+    f = tg.constant(problem.load, problem.grid.vector(), name="f")
+    u = n.LinearSolve()(K, f)
+    corner = tg.constant(np.eye(1, problem.grid.n_dofs(), 9)[0], problem.grid.vector(), name="corner")
+    tip = n.Dot()(u, corner)
+    v = n.VolumeFraction()(rho_m)
+    weighted = v * weight
+    return tg.Graph([rho, weight], {"tip": tip, "weighted": weighted}, name="mechanism")
+
+
+def from_page(name: str, wanted: str) -> Any:
+    """What a page of the documentation calls by that name, once the page has got there."""
+    module = types.ModuleType(f"page_{name.replace('-', '_')}")
+    sys.modules[module.__name__] = module
+    text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
+        for block in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            lines = text.count("\n", 0, block.start(1))
+            exec(compile("\n" * lines + block[1], f"{name}.md", "exec"), module.__dict__)
+            if hasattr(module, wanted):
+                break
+    return getattr(module, wanted)
+
+
+def draw_graphs(folder: Path) -> None:
+    """The diagrams."""
+    graph, other = beam(), mechanism()
+    graph.draw(folder / "mbb_forward.svg")
+    graph.draw(folder / "mbb_reverse.svg", of="compliance", wrt="rho")
+    graph.draw(folder / "mbb_reverse_two.svg", of=("compliance", "volume"), wrt="rho")
+    graph.draw(folder / "mbb_reverse_detail.svg", of="compliance", wrt="rho", detail=True)
+    graph.draw(folder / "mbb_tangent.svg", of="compliance", wrt="rho", view="tangent")
+    other.draw(folder / "detached_forward.svg")
+    other.draw(folder / "detached_reverse.svg", of="tip", wrt=("rho", "weight"))
+    loads = two_load_cantilever().workflow(weights=(1.0, 0.3), beta=4.0)
+    loads.draw(folder / "two_loads_reverse.svg", of="compliance", wrt="rho")
+    heuristic = mbb(nelx=60, nely=20).workflow(filter="sensitivity")
+    heuristic.draw(folder / "sensitivity_reverse.svg", of="compliance", wrt="rho")
+    own = from_page("write-a-node", "graph")
+    own.draw(folder / "own_nodes_reverse.svg", of=("energy", "peak"), wrt="rho")
+    methods = from_page("which-derivative", "study")
+    methods.draw(folder / "methods_reverse.svg", of="compliance", wrt="rho")
+    network = from_page("wrap-your-own-solver", "graph")
+    network.draw(folder / "host_reverse.svg", of="power", wrt="k")
+
+
+def draw_design(name: str, path: Path, size: dict[str, int], max_iter: int) -> None:
+    """The optimised physical density of a problem with its supports and loads."""
+    problem = PROBLEMS[name](**size)
+    program = problem.workflow(radius=2.4 if problem.grid.dim == 2 else 1.5).compile("jax")
+    bound = [f"volume <= {problem.volume}"]
+    result = tg.optimize(program, problem.uniform(), minimize="compliance", subject_to=bound, max_iter=max_iter)
+    values = result.values
+    title = f"{name}: compliance {values['compliance']:.4g}, volume {values['volume']:.2f}"
+    density = physical_density(program, "rho", result.design)
+    save(density_figure(density, scene_of(program.graph), title), path)
+
+
+def main(folder: Path = PICTURES, *, max_iter: int = 150, coarse: int = 1) -> None:
+    """Write all pictures; with `coarse` > 1 those of the designs on a grid that many times coarser."""
+    folder.mkdir(exist_ok=True)
+    with contextlib.chdir(ROOT):  # so that the boxes say where they were declared relative to the checkout
+        draw_graphs(folder.resolve())
+    for name, size in DESIGNS.items():
+        draw_design(name, folder / f"design_{name}.png", {k: max(2, v // coarse) for k, v in size.items()}, max_iter)
+
+
+if __name__ == "__main__":
+    main()

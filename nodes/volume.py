@@ -1,0 +1,137 @@
+"""Volume enforced exactly: the densities are shifted, inside the sigmoid, until their mean is V."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import attrs
+import numpy as np
+
+import tograph as tg
+from tograph import Edge, Node, Port, Spec, SpecError
+from tograph.implicit import ImplicitNode
+from tograph.solvers import Bisection
+
+
+@tg.node
+class Sigmoid(Node):
+    """rho = 1 / (1 + exp(-(x + shift))), element by element.
+
+    x: field of logits, any real number; `shift`: one number for all elements, constant or wire; rho: field
+    in [0, 1]; all dimensionless.
+    """
+
+    inputs = (Port("x", "field"),)
+    outputs = (Port("rho", "field"),)
+    elementwise = True
+    shift: Any = tg.parameter(default=0.0)
+
+    def forward(self, xp: Any, *values: Any) -> Any:
+        """The formula above."""
+        x, shift = values
+        return _sigmoid(xp, x + shift)
+
+
+def _sigmoid(xp: Any, x: Any) -> Any:
+    # Equal to 1 / (1 + e^-x), without an exponential that overflows (and whose derivative would be inf / inf).
+    return 0.5 * (1.0 + xp.tanh(0.5 * x))
+
+
+@tg.pointwise(Sigmoid, "x")
+def _(node: Sigmoid, xp: Any, rho: Any) -> Any:
+    return rho * (1.0 - rho)
+
+
+@tg.pointwise(Sigmoid, "shift")
+def _(node: Sigmoid, xp: Any, rho: Any) -> Any:
+    return rho * (1.0 - rho)
+
+
+@tg.node
+class VolumeShift(ImplicitNode):
+    """eta such that the mean of sigmoid(x + eta) over the elements, or over those of `mask`, is V.
+
+    x: field of logits; eta: scalar. The mean grows strictly with eta, from 0 to 1, so there is one root.
+    At the largest counted logit sigmoid(x + eta) >= V and at the smallest <= V, which brackets it:
+    logit(V) - max x <= eta <= logit(V) - min x.
+
+    Attributes:
+        V: volume fraction in (0, 1), dimensionless; constant or wire.
+        mask: boolean array of the field's shape: the elements that count; None for all.
+        solver: a `RootSolver`; bisection by default, which cannot miss.
+
+    Raises (when run):
+        SolveError: V is not between 0 and 1.
+
+    Source: the exact volume constraint by a shift of the logits, Hoyer, Sohl-Dickstein & Greydanus, Neural
+    reparameterization improves structural optimization (2019), section 3, whose fixed bounds are not kept.
+    """
+
+    inputs = (Port("x", "field"),)
+    outputs = (Port("eta", "scalar"),)
+    tolerance: ClassVar[float] = 1e-10
+    V: Any = tg.parameter(above=0.0, high=1.0)
+    mask: Any = None
+    solver: Any = attrs.field(factory=Bisection)
+
+    def infer(self, *specs: Spec) -> Spec:
+        """A scalar; the mask must fit the field and count something."""
+        if self.mask is not None and np.shape(self.mask) != specs[0].shape:
+            raise SpecError(f"has shape {np.shape(self.mask)}, the field {specs[0].shape}", port="mask")
+        if self.mask is not None and not np.any(self.mask):
+            raise SpecError("counts no element", port="mask", fix="Leave it out to count all")
+        return Spec("scalar")
+
+    def residual(self, xp: Any, y: Any, *inputs: Any) -> Any:
+        """mean of sigmoid(x + eta), minus V."""
+        x, V = inputs
+        rho = _sigmoid(xp, x + y)
+        if self.mask is None:
+            return xp.mean(rho) - V
+        counted = np.asarray(self.mask, dtype=np.float64)
+        return xp.sum(rho * xp.asarray(counted / counted.sum(), dtype=x.dtype)) - V
+
+    def bracket(self, xp: Any, *inputs: Any) -> tuple[Any, Any]:
+        """See above."""
+        x, V = inputs
+        middle = xp.log(V / (1.0 - V))
+        low, high = x, x
+        if self.mask is not None:
+            counted = xp.asarray(np.array(self.mask, dtype=np.bool_))
+            low, high = xp.where(counted, x, np.inf), xp.where(counted, x, -np.inf)
+        return middle - xp.max(high), middle - xp.min(low)
+
+    def start(self, xp: Any, *inputs: Any) -> Any:
+        """The middle of the bracket."""
+        low, high = self.bracket(xp, *inputs)
+        return 0.5 * (low + high)
+
+
+@tg.node
+class VolumeEnforcing(Node):
+    """rho = sigmoid(x + eta(x)) with the shift eta for which the mean of rho is exactly V.
+
+    x: field of logits; rho: field in (0, 1) with mean V over the elements, or over those of `mask`. The
+    derivative includes that of eta, so it has no component that would change the volume.
+
+    Attributes:
+        V, mask, solver: as for `VolumeShift`.
+    """
+
+    inputs = (Port("x", "field"),)
+    outputs = (Port("rho", "field"),)
+    V: Any = tg.parameter(above=0.0, high=1.0)
+    mask: Any = None
+    solver: Any = attrs.field(factory=Bisection)
+
+    def infer(self, *specs: Spec) -> Spec:
+        """As x."""
+        VolumeShift(V=0.5, mask=self.mask).infer(*specs)
+        return specs[0]
+
+    def expand(self, specs: tuple[Spec | None, ...], *edges: Any) -> Edge:
+        """The shift, then the sigmoid."""
+        x, V = edges
+        eta = VolumeShift(V=V, mask=self.mask, solver=self.solver)(x)
+        rho: Edge = Sigmoid(shift=eta)(x)
+        return rho

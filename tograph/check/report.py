@@ -1,0 +1,95 @@
+"""What a check found: one row per node, port, test and backend."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import attrs
+
+VERDICTS = ("pass", "no path", "not checked", "inexact", "inconclusive", "fail")
+"""Only "fail" is a failure.
+
+no path       the output does not depend on this input, or every path is detached: `note` says which
+not checked   nothing could be measured: `note` says why
+inexact       a rule that is a heuristic by design does what heuristics do: it differs from the derivative
+inconclusive  the difference is no larger than the rounding noise measured at this point
+"""
+
+
+@attrs.frozen
+class Row:
+    """One test of one derivative (or value) on one backend.
+
+    Attributes:
+        node: the vertex, named as in the diagram, or the output of the whole graph in quotes.
+        port: the input through which it was differentiated; "" for a test of the value. `K.E` is the
+            input E of a vertex K that hands something other than an array (an operator) to `node`.
+        test: "value", "gradient", "linear jvp", "linear vjp", "dot product", "taylor", "difference" or "run".
+        backend: where it ran; "jax/torch" for a comparison.
+        verdict: one of `VERDICTS`.
+        value: the measured relative error, or for "taylor" the slope (inf where the remainder is rounding only).
+        limit: the largest error allowed, or for "taylor" the smallest slope.
+        note: what to know about it.
+    """
+
+    node: str
+    port: str
+    test: str
+    backend: str
+    verdict: str
+    value: float
+    limit: float
+    note: str = ""
+
+    @property
+    def severity(self) -> float:
+        """How many times worse than allowed."""
+        if not math.isfinite(self.value):
+            return math.inf
+        low = self.test == "taylor"
+        return self.limit / max(self.value, 1e-3) if low else self.value / max(self.limit, 1e-300)
+
+    def cells(self) -> tuple[str, ...]:
+        """The row as shown in the table."""
+        sign = ">=" if self.test == "taylor" else "<="
+        numbers = (f"{self.value:.2g}", f"{sign} {self.limit:.2g}") if self.limit else ("", "")
+        return (self.verdict, self.node, self.port, self.test, self.backend, *numbers, self.note)
+
+
+@attrs.frozen
+class Report:
+    """The outcome of `check`. `str(report)` is a table with the failing rows last, the worst at the very end."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no row failed."""
+        return not self.failed
+
+    @property
+    def failed(self) -> tuple[Row, ...]:
+        """The failing rows in the order of the graph: the first names the first wrong node."""
+        return tuple(row for row in self.rows if row.verdict == "fail")
+
+    def counts(self) -> dict[str, int]:
+        """How many rows of each verdict there are."""
+        found = {verdict: sum(row.verdict == verdict for row in self.rows) for verdict in VERDICTS}
+        return {verdict: count for verdict, count in found.items() if count}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: `passed`, `counts` and `rows`; numbers that are not finite become None."""
+        rows = [attrs.asdict(row) for row in self.rows]
+        for row in rows:
+            row["value"] = row["value"] if math.isfinite(row["value"]) else None
+        return {"passed": self.passed, "counts": self.counts(), "rows": rows}
+
+    def __str__(self) -> str:
+        order = sorted(self.rows, key=lambda row: (VERDICTS.index(row.verdict), row.severity * (row.verdict == "fail")))
+        head = ("verdict", "node", "port", "test", "backend", "value", "limit", "note")
+        table = [head, *(row.cells() for row in order)]
+        widths = [max(len(cells[i]) for cells in table) for i in range(len(head))]
+        lines = ["  ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)).rstrip() for cells in table]
+        total = ", ".join(f"{count} {verdict}" for verdict, count in self.counts().items())
+        return "\n".join([*lines, f"{'passed' if self.passed else 'FAILED'}: {total or 'nothing to check'}"])

@@ -1,0 +1,255 @@
+"""The five commands. Each finds the workflow, asks the core one thing, and prints the answer."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+import tograph as tg
+from tograph.problems import PROBLEMS, Problem
+from tograph.program import Program
+
+from .options import (
+    BACKENDS,
+    Commands,
+    Count,
+    Number,
+    backend_option,
+    installed,
+    is_there,
+    json_option,
+    problem_options,
+    sentences,
+)
+from .plain import to_json
+from .progress import progress
+from .workflow import Workflow, find_workflow
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(tg.__version__, prog_name="tograph", message="%(prog)s %(version)s")
+def main() -> None:
+    """Topology optimisation as a graph: declare it, look at its reverse pass, run it on JAX or PyTorch.
+
+    TARGET is the name of a problem (see `tograph problems`) or path/to/file.py:function, where the function returns a
+    Problem, a Graph, or (Graph, start design).
+
+    \b
+    Example:
+      tograph run mbb
+    """
+
+
+@main.command(short_help="Optimise, and leave the results in a run folder.")
+@problem_options
+@click.option("--max-iter", type=Count(min=1), default=200, show_default=True, help="Stop after so many designs.")
+@click.option(
+    "--tol",
+    type=Number(0.0, 0.2, max_open=True),
+    default=0.01,
+    show_default=True,
+    help="Stop when no density changes by more than this.",
+)
+@click.option(
+    "--bisection",
+    type=Number(0.0, 1.0, min_open=True, max_open=True),
+    help="Find the volume multiplier by bisection to this relative bracket, as the classical codes do (1e-3)."
+    " [default: hold the volume exactly]",
+)
+@backend_option
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder. [default: runs/NAME-DATE-TIME]")
+@json_option
+def run(target: str, max_iter: int, tol: float, backend: str, out: Path | None, as_json: bool, **given: Any) -> None:
+    """Optimise, and leave pictures, histories, graph and diagrams in a run folder.
+
+    \b
+    Examples:
+      tograph run mbb
+      tograph run mbb --nelx 120 --nely 40 --radius 4.8 --backend torch --out runs/fine
+      tograph run path/to/file.py:build --volume 0.4 --json
+    """
+    from .run_folder import FILES, Run, make_folder, new_folder, write_run
+
+    bisection = given.pop("bisection")
+    with sentences(), only_json(as_json):
+        workflow = find_workflow(target, given).with_start(backend)
+        folder = make_folder(out) if out else new_folder(workflow.file_name, f"{datetime.now():%Y%m%d-%H%M%S}")
+        program = workflow.graph.compile(backend)
+        result = _optimise(workflow, program, max_iter, tol, bisection)
+        asked = {name: value for name, value in given.items() if value is not None}
+        options = asked | {"max_iter": max_iter, "tol": tol, "bisection": bisection, "volume": workflow.volume}
+        finished = Run(target, workflow, program, result, options)
+        click.echo("writing pictures and diagrams", err=True)
+        write_run(finished, folder)
+    if as_json:
+        click.echo(to_json(finished.summary() | {"folder": str(folder), "files": FILES}))
+    else:
+        click.echo(_sentence(finished.summary()))
+        click.echo(f"{folder}: {', '.join(FILES)}")
+
+
+@main.command(short_help="Draw the forward, reverse or tangent pass.")
+@problem_options
+@click.option(
+    "--pass",
+    "view",
+    type=click.Choice(["forward", "reverse", "tangent"]),
+    default="forward",
+    show_default=True,
+    help="Which program to draw.",
+)
+@click.option("--of", help="Output that is differentiated. [default: compliance, or the first]")
+@click.option("--wrt", help="Input it is differentiated by. [default: the design]")
+@click.option("--detail", is_flag=True, help="Draw every step that runs instead of one box per declared node.")
+@backend_option
+@click.option("--out", type=click.Path(path_type=Path), help="File; its ending is the format. [default: NAME_PASS.svg]")
+@json_option
+def draw(target: str, view: str, backend: str, out: Path | None, as_json: bool, detail: bool, **given: Any) -> None:
+    """Draw the forward, reverse or tangent pass from the program that runs.
+
+    \b
+    Examples:
+      tograph draw mbb --pass reverse --out reverse.svg
+      tograph draw mbb --pass tangent --detail --out tangent.pdf
+    """
+    from .drawing import drawing_path
+
+    of, wrt = given.pop("of"), given.pop("wrt")
+    with sentences(), only_json(as_json):
+        workflow = find_workflow(target, given)
+        path = drawing_path(out or Path(f"{workflow.file_name}_{view}.svg"))
+        derivative = {} if view == "forward" else {"of": of or workflow.objective, "wrt": wrt or workflow.design}
+        if view == "forward" and (of or wrt):
+            raise click.UsageError("the forward pass has no --of or --wrt; add --pass reverse or --pass tangent.")
+        workflow.graph.draw(path, view=view, backend=backend, detail=detail, **derivative)
+    if as_json:
+        click.echo(
+            to_json({"problem": workflow.name, "pass": view, "backend": backend, **derivative, "file": str(path)})
+        )
+    else:
+        click.echo(f"{path}: the {view} pass of {workflow.name}")
+
+
+@main.command(short_help="Say what one evaluation does, and what it costs.")
+@problem_options
+@backend_option
+@json_option
+def explain(target: str, backend: str, as_json: bool, **given: Any) -> None:
+    """Say what one value-and-gradient evaluation does: steps, rules, solves, bytes, and what the passes removed.
+
+    \b
+    Example:
+      tograph explain mbb --nelx 120 --nely 40 --filter sensitivity
+    """
+    with sentences(), only_json(as_json):
+        workflow = find_workflow(target, given)
+        explanation = workflow.graph.compile(backend).explain()
+        numbers = {"problem": workflow.name, **explanation.to_dict()}
+    if as_json:
+        click.echo(to_json(numbers))
+    else:
+        click.echo(str(explanation))
+
+
+@main.command(short_help="Certify the derivatives on every backend.")
+@problem_options
+@click.option("--backend", "backends", type=click.Choice(BACKENDS), multiple=True, help="Repeat it. [default: all]")
+@json_option
+def check(target: str, backends: tuple[str, ...], as_json: bool, **given: Any) -> None:
+    """Certify the derivatives of a workflow on its backends. Exit code 1 if a check fails.
+
+    \b
+    Example:
+      tograph check mbb --nelx 12 --nely 4 --backend jax --backend torch
+    """
+    with sentences(), only_json(as_json):
+        workflow = find_workflow(target, given)
+        asked = tuple(installed(name) for name in backends) or tuple(name for name in BACKENDS if is_there(name))
+        report = tg.check(workflow.graph, backends=asked)
+        numbers = {"problem": workflow.name, "backends": asked, **report.to_dict()}
+    if as_json:
+        click.echo(to_json(numbers))
+    else:
+        click.echo(str(report))
+    if not report.passed:
+        sys.exit(1)
+
+
+@main.command(short_help="List the problems.")
+@json_option
+def problems(as_json: bool) -> None:
+    """List the problems of the collection.
+
+    \b
+    Example:
+      tograph problems --json
+    """
+    made = {name: make() for name, make in PROBLEMS.items()}
+    if as_json:
+        click.echo(to_json([_row(name, problem) for name, problem in made.items()]))
+        return
+    width = max(map(len, made))
+    for name, problem in made.items():
+        size = "x".join(str(n) for n in _size(problem))
+        click.echo(f"{name:{width}}  {problem.suite:11}  {size:9}  V {problem.volume:g}  {problem.description}")
+
+
+def _optimise(workflow: Workflow, program: Program, max_iter: int, tol: float, bisection: float | None) -> tg.Result:
+    """Run the design loop. What goes wrong after the first iteration is not the fault of the arguments."""
+    done: list[int] = []
+    with progress(workflow.name, workflow.objective, max_iter) as observer:
+        try:
+            return tg.optimize(
+                program,
+                workflow.start,
+                minimize=workflow.objective,
+                subject_to=[tg.Constraint("volume", "<=", workflow.volume or 0.0)],
+                design=workflow.design,
+                method=tg.OptimalityCriteria(bracket=bisection),
+                max_iter=max_iter,
+                tol=tol,
+                observers=[observer, lambda iteration: done.append(iteration.number)],
+            )
+        except tg.TographError as error:
+            if done and not isinstance(error, tg.SolveError):
+                raise click.ClickException(str(error)) from error
+            raise
+
+
+@contextlib.contextmanager
+def only_json(as_json: bool) -> Iterator[None]:
+    """With `--json`, what a user's own file prints goes to standard error."""
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        yield
+
+
+def _sentence(summary: dict[str, Any]) -> str:
+    value, count = summary["values"][summary["objective"]], summary["iterations"]
+    return (
+        f"{summary['problem']} on {summary['backend']}: {summary['objective']} {value:.6g} at volume "
+        f"{summary['volume']:.6g} after {count} iteration{'s' if count > 1 else ''} and {summary['seconds']:.1f} s "
+        f"({summary['why']})"
+    )
+
+
+def _row(name: str, problem: Problem) -> dict[str, Any]:
+    return {
+        "name": name,
+        "suite": problem.suite,
+        "size": _size(problem),
+        "volume": problem.volume,
+        "cases": problem.cases,
+        "description": problem.description,
+        "reference": dict(problem.reference),
+    }
+
+
+def _size(problem: Problem) -> list[int]:
+    grid = problem.grid
+    return [n for n in (grid.nelx, grid.nely, grid.nelz) if n]

@@ -1,0 +1,86 @@
+"""What a density picture shows besides the density: the grid, its supports and its loads, read from the graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import numpy as np
+
+from tograph import Edge, Graph
+from tograph.edge import Vertex
+from tograph.graph import source_of, topological
+from tograph.node import Constant
+from tograph.nodes import Grid, LinearSolve, Ramp, Simp, Stiffness, VolumeFraction
+from tograph.nodes.grid import Floats, Mask
+from tograph.program import Program
+
+
+@attrs.frozen(eq=False)
+class Scene:
+    """Grid, supports and loads of the first finite-element solve of a graph.
+
+    Attributes:
+        grid: lengths and numbering.
+        held: which displacements are fixed, shape (n_nodes, components).
+        forces: one array (n_nodes, components) per load case.
+        moved: prescribed displacements, shape (n_nodes, components).
+    """
+
+    grid: Grid
+    held: Mask
+    forces: tuple[Floats, ...]
+    moved: Floats
+
+
+def scene_of(graph: Graph) -> Scene | None:
+    """The scene, or None where the graph has no stiffness on a grid. A load that is an input is not shown."""
+    stiffness = _first(graph, Stiffness)
+    if stiffness is None:
+        return None
+    node: Any = stiffness.node
+    grid: Grid = node.grid
+    held = np.zeros(grid.n_dofs(), dtype=np.bool_)
+    held[np.asarray(node.fixed, dtype=np.int64)] = True
+    solve = _first(graph, LinearSolve)
+    ports = dict(solve.inputs) if solve is not None else {}
+    load = _value(ports.get("f"), grid)
+    moved = _value(ports.get("prescribed"), grid)[:, 0] * held
+    return Scene(
+        grid,
+        held.reshape(-1, grid.dim),
+        tuple(case.reshape(-1, grid.dim) for case in load.T),
+        moved.reshape(-1, grid.dim),
+    )
+
+
+def physical_density(program: Program, design: str, value: Floats) -> Floats:
+    """The field that the volume counts (else the one that the material law sees, else the design itself)."""
+    graph = program.graph
+    for kind in (VolumeFraction, Simp, Ramp):
+        vertex = _first(graph, kind)
+        if vertex is not None and (needed := _design_only(graph, vertex.edges[0], design)):
+            made = Graph(needed, {"density": vertex.edges[0]}).compile(program.backend.name, dtype=program.dtype)
+            return np.asarray(made(**{design: value})["density"])
+    return value
+
+
+def _design_only(graph: Graph, edge: Edge, design: str) -> list[Edge]:
+    """The inputs behind an edge, if the design is one of them and the others have defaults; else none."""
+    behind = set(topological([edge]))
+    needed = [source for source in graph.inputs if source.vertex in behind]
+    sources = [source_of(source) for source in needed]
+    known = all(source.name == design or source.default is not None for source in sources)
+    return needed if known and any(source.name == design for source in sources) else []
+
+
+def _first(graph: Graph, kind: type) -> Vertex | None:
+    return next((vertex for vertex in graph.vertices if isinstance(vertex.node, kind)), None)
+
+
+def _value(edge: Edge | None, grid: Grid) -> Floats:
+    """A constant (n_dofs, cases); zeros for what is not there or not constant."""
+    node = edge.vertex.node if edge is not None else None
+    if not isinstance(node, Constant):
+        return np.zeros((grid.n_dofs(), 1))
+    return np.asarray(node.value, dtype=np.float64).reshape(grid.n_dofs(), -1)

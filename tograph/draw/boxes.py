@@ -1,0 +1,120 @@
+"""The boxes of a plan: one per place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from ..declare import Source
+from ..edge import Vertex
+from ..lower import variable_name
+from ..node import Constant
+from . import words
+from .model import Box
+from .places import Place, base
+from .scene import Scene
+
+DERIVED = {
+    "reverse": {"solve": "adjoint", "factorization": "factor", "": "pullback"},
+    "tangent": {"solve": "tangent solve", "factorization": "factor", "": "pushforward"},
+}
+"""Lane -> what is counted inside -> kind of box."""
+
+
+def box(scene: Scene, place: Place) -> Box:
+    """The box of one place."""
+    members = scene.members[place]
+    if scene.detail or place.step.isdigit():
+        made = _step(scene, place, members[0])
+    elif place.lane == "forward":
+        made = _forward(scene, place, members)
+    else:
+        made = _derived(scene, place, members)
+    return attrs.evolve(
+        made,
+        id=scene.id(place),
+        badges=_badges(scene, place, members),
+        where=place.origin.where.brief,
+        lane=place.lane,
+        steps=tuple(scene.position[v] for v in members),
+        detail=tuple(words.step_line(v, scene.plan.specs[v]) for v in members),
+    )
+
+
+def _step(scene: Scene, place: Place, vertex: Vertex) -> Box:
+    kind = words.box_kind(vertex.node, {vertex.node.counts})
+    if place.lane != "forward":
+        kind = _derived_kind(place, [vertex], kind)
+    return Box("", kind, variable_name(vertex), words.operation(vertex.node), _lines(vertex, kind))
+
+
+def _lines(vertex: Vertex, kind: str) -> tuple[str, ...]:
+    if kind == "accumulate":
+        return (f"{len(vertex.inputs)} terms",)
+    return () if words.is_derivative(vertex.node) else words.parameters(vertex.node, "")
+
+
+def _forward(scene: Scene, place: Place, members: list[Vertex]) -> Box:
+    user = scene.user(place)
+    node: Any = user.node if user and not place.step else members[-1].node
+    kind = words.box_kind(node, {v.node.counts for v in members})
+    title = f"factor of {scene.name(place)}" if place.step else scene.name(place)
+    return Box("", kind, title, words.operation(node), () if place.step else words.parameters(node, title))
+
+
+def _derived(scene: Scene, place: Place, members: list[Vertex]) -> Box:
+    kind = _derived_kind(place, members, "")
+    name, user = scene.name(place), scene.user(place)
+    title = ", ".join(scene.makes(place)[:3])
+    if kind == "seed":
+        given = members[0].node
+        return Box("", kind, "seed", lines=(given.describe() if isinstance(given, Constant) else name,))
+    if kind == "accumulate":
+        return Box("", kind, title, lines=(f"{len(members[0].inputs)} terms",), mate=scene.mate(place))
+    through = f"{'back' if place.lane == 'reverse' else 'forward'} through {name}"
+    if kind == "adjoint":
+        through = f"adjoint solve of {name}"
+    operation = words.operation(user.node) if user else ""
+    lines = (f"{through}: {operation}" if operation and kind != "adjoint" else through,)
+    return Box("", kind, title, lines=lines, mate=scene.mate(place))
+
+
+def _derived_kind(place: Place, members: list[Vertex], otherwise: str) -> str:
+    first = members[0]
+    if isinstance(first.node, Source) or first.origin.role == "seed":
+        return "seed"
+    if first.origin.role in ("accumulate", "status"):
+        return first.origin.role
+    if otherwise == "constant":
+        return otherwise
+    counts = {v.node.counts for v in members}
+    kinds = DERIVED[place.lane]
+    return next((kind for counted, kind in kinds.items() if counted and counted in counts), kinds[""])
+
+
+def _badges(scene: Scene, place: Place, members: list[Vertex]) -> tuple[str, ...]:
+    work = [v for v in members if not isinstance(v.node, Source | Constant)]
+    found = []
+    if place.lane != "forward":
+        derived = [v for v in work if v.origin.role not in ("seed", "accumulate", "status")]
+        found += sorted({words.rule_badge(v, used_here(scene, v)) for v in derived})
+    if any(v.node.host for v in work):
+        found.append("host")
+    if not scene.detail and any(v.origin.role == "status" for v in work):
+        found.append("checked")
+    once = sum(v in scene.once for v in work)
+    if once:
+        found.append("once" if once == len(work) else "part once")
+    users = {flow.into for flow in scene.flows if flow.tail == place and flow.into.node.counts == "solve"}
+    if len(users) > 1 and any(v.node.counts == "factorization" for v in members):
+        found.append("shared")
+    return tuple(found)
+
+
+def used_here(scene: Scene, vertex: Vertex) -> str:
+    """The method noted for the node that a derivative step without array rule belongs to."""
+    here = [used for used in scene.plan.used if base(used.vertex) == base(vertex)]
+    if any(used.how == "implicit" for used in here):
+        return "implicit"
+    return "linear" if any(u.how == "linear" and u.vertex.node == vertex.node for u in here) else "graph"

@@ -1,0 +1,100 @@
+"""Graph -> diagram: the forward pass as declared, one box per node."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from ..declare import Detach
+from ..edge import Edge, Origin, Vertex
+from ..expand import expand
+from ..graph import Graph
+from ..spec import Spec
+from ..validate import all_specs, findings
+from . import words
+from .legend import legend
+from .model import Arrow, Box, Cluster, Diagram, Header, Wire
+from .places import base
+
+Specs = dict[Vertex, tuple[Spec, ...]]
+
+
+def declared(graph: Graph, backend: str = "", dtype: str = "") -> Diagram:
+    """The diagram of a graph. A graph with errors is drawn without port specs, and says so."""
+    wrong = findings(graph)
+    specs = {} if wrong else all_specs(list(graph.outputs.values()))
+    inner: dict[Origin, list[Vertex]] = defaultdict(list)
+    for vertex in () if wrong else expand(graph.outputs).specs:
+        inner[base(vertex)].append(vertex)
+    drawn = [v for v in graph.vertices if not isinstance(v.node, Detach)]
+    boxes = [_box(vertex, graph, inner[base(vertex)]) for vertex in drawn]
+    boxes += [Box(f"output {name}", "output", name, lines=()) for name in graph.outputs]
+    arrows = [_arrow(v, port, edge, graph, specs) for v in drawn for port, edge in v.inputs]
+    arrows += [_result(name, edge, graph, specs) for name, edge in graph.outputs.items()]
+    facts = (f"{len(wrong)} problems: see graph.validate()",) if wrong else ()
+    header = Header(
+        graph.name, words.computes(graph, (), (), "value"), "forward", graph.hash[:12], backend, dtype, facts
+    )
+    return Diagram(header, tuple(boxes), tuple(arrows), _clusters(drawn, graph), legend(boxes, arrows))
+
+
+def _box(vertex: Vertex, graph: Graph, inner: list[Vertex]) -> Box:
+    node = vertex.node
+    return Box(
+        id=graph.names[vertex],
+        kind=words.box_kind(node, {v.node.counts for v in (vertex, *inner)}),
+        title=graph.names[vertex],
+        operation=words.operation(node),
+        lines=words.parameters(node, graph.names[vertex]),
+        badges=("host",) if any(v.node.host for v in (vertex, *inner)) else (),
+        where=vertex.origin.where.brief,
+        steps=(graph.vertices.index(vertex),),
+        detail=tuple(v.node.title for v in inner),
+    )
+
+
+def _arrow(vertex: Vertex, port: str, edge: Edge, graph: Graph, specs: Specs) -> Arrow:
+    start, cuts = _through(edge)
+    spec = specs[start.vertex][start.index] if start.vertex in specs else None
+    position = graph.vertices.index
+    wire = Wire(position(start.vertex), start.index, position(vertex), port)
+    label = words.port_label(start.vertex, start.index, spec)
+    kind = words.flow(spec)
+    if cuts:
+        kind, label = "detached", (*label, *_cut_label(cuts))
+    return Arrow(graph.names[start.vertex], graph.names[vertex], kind, label, spec.nbytes() if spec else None, (wire,))
+
+
+def _through(edge: Edge) -> tuple[Edge, list[Vertex]]:
+    """Where a value really comes from, and the cuts it passes."""
+    cuts = []
+    while isinstance(edge.vertex.node, Detach):
+        cuts.append(edge.vertex)
+        edge = edge.vertex.edges[0]
+    return edge, cuts
+
+
+def _cut_label(cuts: list[Vertex]) -> tuple[str, ...]:
+    return tuple(line for v in cuts for line in cut_label(v.origin.name, v.node.reason))  # type: ignore[attr-defined]
+
+
+def cut_label(name: str, reason: str) -> tuple[str, ...]:
+    """The text on a detached edge."""
+    return words.wrapped(f"✂ {name}: {reason or 'detached'}", 26)
+
+
+def _result(name: str, edge: Edge, graph: Graph, specs: Specs) -> Arrow:
+    start, cuts = _through(edge)
+    spec = specs[start.vertex][start.index] if start.vertex in specs else None
+    label = words.port_label(start.vertex, start.index, spec)
+    if cuts:
+        return Arrow(graph.names[start.vertex], f"output {name}", "detached", (*label, *_cut_label(cuts)))
+    return Arrow(graph.names[start.vertex], f"output {name}", words.flow(spec), label)
+
+
+def _clusters(drawn: list[Vertex], graph: Graph) -> tuple[Cluster, ...]:
+    paths: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for vertex in drawn:
+        path = vertex.origin.cluster
+        for depth in range(1, len(path) + 1):
+            paths[path[:depth]] += [graph.names[vertex]] if depth == len(path) else []
+    return tuple(Cluster(path, tuple(boxes)) for path, boxes in sorted(paths.items()))

@@ -1,0 +1,209 @@
+"""Diagram -> the DOT language of Graphviz.
+
+Two columns share their ranks: forward boxes run down, derivative boxes stand beside their mates. Reverse
+arrows are given to the layout upside down. What a derivative keeps of the values is listed in a small box
+before it, because Graphviz leaves no room for labels on arrows along a rank.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from functools import cached_property
+
+import attrs
+import graphviz
+
+from .labels import arrow_label, box_label, header_label, legend_label
+from .model import Arrow, Box, Cluster, Diagram
+from .style import ARROWS, BOXES, FAINT, FONT, GREY, WHITE
+
+GRAPH = {
+    "rankdir": "TB",
+    "newrank": "true",
+    "nodesep": "0.3",
+    "ranksep": "0.3",
+    "labelloc": "t",
+    "labeljust": "l",
+    "fontname": FONT,
+    "pad": "0.1",
+}
+NODE = {"fontname": FONT, "fontsize": "11", "margin": "0.08,0.04", "height": "0.3", "width": "0.3"}
+EDGE = {"fontname": FONT, "fontsize": "9.5", "arrowsize": "0.8"}
+LANES = {
+    "forward": "values",
+    "reverse": "derivatives, flowing back",
+    "tangent": "derivatives, flowing forward",
+}
+
+
+@attrs.frozen(eq=False)
+class Layout:
+    """A diagram with small boxes for what is kept: their ids -> the arrows that run through them."""
+
+    diagram: Diagram
+    tags: dict[str, list[Arrow]]
+
+    @cached_property
+    def tag_of(self) -> dict[Arrow, str]:
+        """The small box that an arrow runs through."""
+        return {arrow: id for id, arrows in self.tags.items() for arrow in arrows}
+
+    @cached_property
+    def lanes(self) -> dict[str, str]:
+        """The column of every box."""
+        lanes = {box.id: box.lane for box in self.diagram.boxes}
+        return lanes | {id: lanes[arrows[0].head] for id, arrows in self.tags.items()}
+
+    @cached_property
+    def rows(self) -> list[list[str]]:
+        """Boxes side by side, from left to right: a forward box and its mates, each after what it keeps."""
+        before: dict[str, list[str]] = defaultdict(list)
+        rows: dict[str, list[str]] = {}
+        for id, (arrow, *_) in self.tags.items():
+            if arrow.kind == "saved":
+                # It stands where the solve would be: beside the one that it is read off.
+                rows.setdefault(arrow.tail, [arrow.tail]).append(id)
+            else:
+                before[arrow.head].append(id)
+        for box in self.diagram.boxes:
+            first = box.mate if box.mate in self.diagram.by_id else ""
+            if first or before[box.id]:
+                row = rows.setdefault(first or box.id, [first] if first else [])
+                row += [*before[box.id], box.id]
+        return list(rows.values())
+
+
+def _layout(diagram: Diagram) -> Layout:
+    lanes = {box.id: box.lane for box in diagram.boxes}
+    tags: dict[str, list[Arrow]] = defaultdict(list)
+    for arrow in diagram.arrows:
+        if arrow.label and lanes[arrow.tail] != lanes[arrow.head] and arrow.kind != "no path":
+            tags[f"{arrow.kind} {arrow.head}"].append(arrow)
+    return Layout(diagram, dict(tags))
+
+
+def to_dot(diagram: Diagram) -> graphviz.Digraph:
+    """The diagram as a Graphviz graph; its `source` is text, the same for the same diagram."""
+    layout = _layout(diagram)
+    made = graphviz.Digraph("tograph")
+    made.attr("graph", label=header_label(diagram.header), tooltip=diagram.header.computes, **GRAPH)
+    made.attr("node", **NODE)
+    made.attr("edge", **EDGE)
+    with made.subgraph(name="cluster_all") as page:
+        page.attr(label=legend_label(diagram.legend), labelloc="b", labeljust="l", pencolor="none")
+        for lane in (lane for lane in LANES if lane in layout.lanes.values()):
+            _lane(page, layout, lane)
+    for row in layout.rows:
+        _same_rank(made, layout, row)
+    for arrow in diagram.arrows:
+        if arrow not in layout.tag_of:
+            _arrow(made, layout, arrow, arrow_label(arrow) if _says_more(diagram, arrow) else "")
+    for id, arrows in layout.tags.items():
+        for arrow in arrows:
+            _arrow(made, layout, attrs.evolve(arrow, head=id), "", head="none")
+        _arrow(made, layout, attrs.evolve(arrows[0], tail=id), "")
+    return made
+
+
+def _lane(page: graphviz.Digraph, layout: Layout, lane: str) -> None:
+    title = LANES[lane] if len(set(layout.lanes.values())) > 1 else ""
+    inside = {id for cluster in layout.diagram.clusters for id in cluster.boxes}
+    with page.subgraph(name=f"cluster_lane_{lane}") as column:
+        column.attr(
+            label=title, labelloc="t", labeljust="c", pencolor="none", fontsize="10", fontcolor=GREY, margin="4"
+        )
+        for box in layout.diagram.find(lane=lane):
+            if box.id not in inside:
+                _box(column, layout.diagram, box)
+        for id, arrows in layout.tags.items():
+            if layout.lanes[id] == lane:
+                _tag(column, id, arrows)
+        if lane == "forward":
+            for cluster in (c for c in layout.diagram.clusters if len(c.path) == 1):
+                _cluster(column, layout.diagram, cluster)
+
+
+def _cluster(parent: graphviz.Digraph, diagram: Diagram, cluster: Cluster) -> None:
+    with parent.subgraph(name="cluster_of_" + "/".join(cluster.path)) as group:
+        group.attr(
+            label=cluster.path[-1], pencolor=FAINT, style="rounded", labeljust="l", fontsize="10", fontcolor=GREY
+        )
+        group.attr(margin="8")
+        for id in cluster.boxes:
+            _box(group, diagram, diagram.by_id[id])
+        for inner in diagram.clusters:
+            if inner.path[:-1] == cluster.path:
+                _cluster(group, diagram, inner)
+
+
+def _box(where: graphviz.Digraph, diagram: Diagram, box: Box) -> None:
+    style = BOXES[box.kind]
+    faded = diagram.header.view in ("reverse", "tangent") and box.kind == "node"
+    shape = {
+        "shape": style.shape,
+        "style": style.style,
+        "fillcolor": style.fill,
+        "color": "#9A9A9A" if faded else style.line,
+        "fontcolor": style.ink,
+        "penwidth": str(style.width),
+        "peripheries": str(style.outlines),
+        "tooltip": "\n".join((box.title, box.where, *box.detail)).strip(),
+    }
+    if style.shape in ("hexagon", "triangle"):
+        shape["margin"] = "0"
+    if box.kind == "cut":
+        shape |= {"label": "", "width": "0.5", "height": "0.06", "margin": "0"}
+    else:
+        shape["label"] = box_label(box, faded)
+    where.node(quoted(box.id), id=box.id, **shape)
+
+
+def _tag(where: graphviz.Digraph, id: str, arrows: list[Arrow]) -> None:
+    style = ARROWS[arrows[0].kind]
+    looks = {"color": style.color, "fontcolor": style.ink, "fontsize": "9.5", "fillcolor": WHITE, "margin": "0.08,0.03"}
+    where.node(quoted(id), label=arrow_label(*arrows), shape="box", style="rounded,filled", height="0.2", **looks)
+
+
+def quoted(id: str) -> str:
+    """An id that the DOT writer takes literally: a colon would name a port."""
+    return id.replace(":", "·")
+
+
+def _same_rank(made: graphviz.Digraph, layout: Layout, row: list[str]) -> None:
+    """Fix the order in a row, where no arrow does it."""
+    drawn = {(arrow.tail, layout.tag_of.get(arrow, arrow.head)) for arrow in layout.diagram.arrows}
+    drawn |= {(id, arrows[0].head) for id, arrows in layout.tags.items()}
+    with made.subgraph() as rank:
+        rank.attr(rank="same")
+        for id in row:
+            rank.node(quoted(id))
+        for left, right in itertools.pairwise(row):
+            if (left, right) not in drawn:
+                rank.edge(quoted(left), quoted(right), style="invis")
+
+
+def _says_more(diagram: Diagram, arrow: Arrow) -> bool:
+    """Whether the label is not on the box already, as it is on inputs and constants."""
+    return diagram.by_id[arrow.tail].kind not in ("design", "parameter", "constant") or arrow.kind == "detached"
+
+
+def _arrow(made: graphviz.Digraph, layout: Layout, arrow: Arrow, label: str, head: str = "") -> None:
+    style = ARROWS[arrow.kind]
+    looks = {
+        "color": style.color,
+        "style": style.style,
+        "penwidth": str(style.width),
+        "fontcolor": style.ink,
+        "label": label,
+        "tooltip": " ".join(arrow.label) or style.text,
+    }
+    lanes = layout.lanes[arrow.tail], layout.lanes[arrow.head]
+    if lanes[0] != lanes[1] or arrow.kind == "saved":
+        looks["constraint"] = "false"
+    elif arrow.wires:
+        looks["weight"] = "4"
+    if lanes == ("reverse", "reverse") and not {arrow.tail, arrow.head} & layout.tags.keys():
+        made.edge(quoted(arrow.head), quoted(arrow.tail), dir="back", arrowtail=style.head, **looks)
+    else:
+        made.edge(quoted(arrow.tail), quoted(arrow.head), arrowhead=head or style.head, **looks)

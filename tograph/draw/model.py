@@ -1,0 +1,137 @@
+"""The one diagram model: plain data that every renderer reads. Nothing here knows of Graphviz or of nodes.
+
+A `Diagram` is made from a declared graph or from a plan. Boxes and arrows name their looks by a key of
+the tables in `style`, so what a mark means is said in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import attrs
+
+VERSION = 1
+"""Version of `Diagram.to_dict`."""
+
+
+@attrs.frozen
+class Wire:
+    """One executed edge, by positions in the plan's order: output `output` of `tail` ends in `port` of `head`."""
+
+    tail: int
+    output: int
+    head: int
+    port: str
+
+
+@attrs.frozen
+class Box:
+    """One thing with a place in the picture.
+
+    Attributes:
+        id: unique in the diagram.
+        kind: a key of `style.BOXES`.
+        title: the name of what it computes, e.g. `rho_f`.
+        operation: what does it, e.g. `DensityFilter`.
+        lines: further text: parameters, reasons.
+        badges: keys of `style.BADGES`.
+        where: `file:line` of the declaration.
+        lane: "forward", "reverse" or "tangent".
+        mate: id of the forward box that this one differentiates.
+        steps: what it stands for, as positions in the plan's order (of the graph's vertices in the
+            declared view); empty for a mark that is not executed.
+        detail: one line per step, shown on hovering.
+    """
+
+    id: str
+    kind: str
+    title: str = ""
+    operation: str = ""
+    lines: tuple[str, ...] = ()
+    badges: tuple[str, ...] = ()
+    where: str = ""
+    lane: str = "forward"
+    mate: str = ""
+    steps: tuple[int, ...] = ()
+    detail: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Arrow:
+    """What flows from one box to another.
+
+    Attributes:
+        tail: id of the box it leaves.
+        head: id of the box it enters.
+        kind: a key of `style.ARROWS`.
+        label: lines of text on it.
+        bytes: size of what it carries, where known.
+        wires: the executed edges it stands for; empty for a mark that is not executed.
+    """
+
+    tail: str
+    head: str
+    kind: str
+    label: tuple[str, ...] = ()
+    bytes: int | None = None
+    wires: tuple[Wire, ...] = ()
+
+
+@attrs.frozen
+class Cluster:
+    """A named group of boxes; `path` lists the names from the outermost cluster to this one."""
+
+    path: tuple[str, ...]
+    boxes: tuple[str, ...]
+
+
+@attrs.frozen
+class Header:
+    """What the picture is of. `facts` are further short texts, e.g. `1 factorization, 1 solve`."""
+
+    graph: str
+    computes: str
+    view: str
+    hash: str
+    backend: str = ""
+    dtype: str = ""
+    facts: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Entry:
+    """One line of the legend: `table` is "box", "arrow" or "badge"."""
+
+    table: str
+    kind: str
+    text: str
+
+
+@attrs.frozen
+class Diagram:
+    """Boxes, arrows and clusters under a header. Holds no values and no layout."""
+
+    header: Header
+    boxes: tuple[Box, ...]
+    arrows: tuple[Arrow, ...]
+    clusters: tuple[Cluster, ...] = ()
+    legend: tuple[Entry, ...] = ()
+
+    @cached_property
+    def by_id(self) -> dict[str, Box]:
+        """The boxes by id."""
+        return {box.id: box for box in self.boxes}
+
+    def find(self, **wanted: Any) -> list[Box]:
+        """The boxes with these attributes, e.g. `find(kind="solve")`."""
+        return [box for box in self.boxes if all(getattr(box, name) == value for name, value in wanted.items())]
+
+    def joining(self, test: Callable[[Arrow], bool]) -> list[Arrow]:
+        """The arrows for which `test` holds."""
+        return [arrow for arrow in self.arrows if test(arrow)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {"format": "tograph diagram", "version": VERSION, **attrs.asdict(self)}

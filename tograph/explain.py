@@ -1,0 +1,167 @@
+"""What a program does and why, in words and numbers, before it is run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from .declare import Source
+from .derivative import Jvp, Vjp
+from .edge import Edge, Vertex
+from .node import Constant
+from .plan import Plan
+
+if TYPE_CHECKING:
+    from .function import Function
+
+DERIVED = ("reverse", "seed", "accumulate", "tangent")
+"""Roles of the vertices that differentiation added."""
+
+
+REQUESTS = {
+    "value": "value of {of}",
+    "reverse": "value and gradient of {of} with respect to {wrt}",
+    "vjp": "value of {of} and the pull-back of its cotangent to {wrt}",
+    "tangent": "value and tangent of {of} along {wrt}",
+    "hvp": "value, gradient and Hessian-vector product of {of} with respect to {wrt}",
+    "jacobian reverse": "Jacobian of {of} with respect to {wrt}, by cotangents",
+    "jacobian forward": "Jacobian of {of} with respect to {wrt}, by tangents",
+}
+"""What each mode of `plan.Request` computes, in words."""
+
+
+@attrs.frozen
+class Explanation:
+    """The plan of one request in numbers.
+
+    Attributes:
+        computes: what is asked for, e.g. `value and gradient of compliance with respect to rho`.
+        factorizations: matrix factorisations per evaluation.
+        solves: calls of a factor per evaluation.
+        right_hand_sides: right-hand sides solved for per evaluation, all calls together.
+        residual_bytes: bytes of computed values that the forward pass keeps for the derivative
+            (without inputs, constants, and what a solver keeps inside its factor).
+        steps: one row per vertex, in the order of execution.
+        rules: one row per vertex and input that was differentiated: which rule was taken.
+        passes: one row per change made by a pass, with its reason.
+        no_path: derivatives that do not exist, with the reason.
+    """
+
+    computes: str
+    backend: str
+    dtype: str
+    graph: str
+    factorizations: int
+    solves: int
+    right_hand_sides: int
+    residual_bytes: int
+    steps: tuple[dict[str, Any], ...]
+    rules: tuple[dict[str, Any], ...]
+    passes: tuple[dict[str, Any], ...]
+    no_path: tuple[dict[str, Any], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return attrs.asdict(self)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.computes}   [{self.backend}, {self.dtype}, graph {self.graph[:12]}]",
+            f"  factorizations {self.factorizations}, solves {self.solves}, right-hand sides {self.right_hand_sides}, "
+            f"residuals {_bytes(self.residual_bytes)}",
+            "",
+            *_table("steps", self.steps, ("segment", "name", "operation", "role", "output")),
+            *_table("rules", self.rules, ("node", "port", "operation", "rule", "declared")),
+            *_table("passes", self.passes, ("by", "reason")),
+            *_table("no derivative", self.no_path, ("of", "wrt", "word", "reason")),
+        ]
+        return "\n".join(lines).rstrip()
+
+
+def explain(function: Function) -> Explanation:
+    """Explain one compiled request."""
+    plan, schedule = function.plan, function.schedule
+    where = {v: f"{'once' if s.once else s.where} {i}" for i, s in enumerate(schedule.segments) for v in s.vertices}
+    running = [v for s in schedule.segments if not s.once for v in s.vertices]
+    solves = [v for v in running if v.node.counts == "solve"]
+    real = 8 if function.backend.dtype == "float64" else 4
+    return Explanation(
+        computes=_request(plan),
+        backend=plan.backend,
+        dtype=function.backend.dtype,
+        graph=plan.graph.hash,
+        factorizations=sum(v.node.counts == "factorization" for v in running),
+        solves=len(solves),
+        right_hand_sides=sum(_cases(v, plan) for v in solves),
+        residual_bytes=sum(plan.specs[e.vertex][e.index].nbytes(real) for e in residuals(plan)),
+        steps=tuple(_step(v, where[v], plan) for s in schedule.segments for v in s.vertices),
+        rules=tuple(_rule(used) for used in plan.used),
+        passes=tuple({"by": c.by, "reason": c.reason} for c in plan.history),
+        no_path=tuple({"of": k[0], "wrt": k[1], "word": v.word, "reason": v.reason} for k, v in plan.no_path.items()),
+    )
+
+
+def residuals(plan: Plan) -> list[Edge]:
+    """The computed values that the forward pass keeps for the derivative."""
+    kept: dict[Edge, None] = {}
+    for vertex in plan.order:
+        if vertex.origin.role in DERIVED:
+            for edge in vertex.edges:
+                made_by = edge.vertex
+                if made_by.origin.role == "forward" and not isinstance(made_by.node, Source | Constant):
+                    kept[edge] = None
+    return [edge for edge in kept if plan.specs[edge.vertex][edge.index].kind != "factor"]
+
+
+def _request(plan: Plan) -> str:
+    of, wrt = ", ".join(plan.request.of), ", ".join(plan.request.wrt)
+    return REQUESTS[plan.request.mode].format(of=of, wrt=wrt)
+
+
+def _cases(vertex: Vertex, plan: Plan) -> int:
+    """Right-hand sides of one solve: the columns of its result."""
+    shape = plan.specs[vertex][0].shape
+    return shape[1] if len(shape) > 1 else 1
+
+
+def _step(vertex: Vertex, segment: str, plan: Plan) -> dict[str, Any]:
+    how = vertex.node.how if isinstance(vertex.node, Vjp | Jvp) else ""
+    return {
+        "segment": segment,
+        "name": vertex.origin.name + (f".{vertex.origin.part}" if vertex.origin.part else ""),
+        "operation": vertex.node.title,
+        "role": " ".join(part for part in (vertex.origin.role, how) if part),
+        "output": ", ".join(spec.label() for spec in plan.specs[vertex]),
+    }
+
+
+def _rule(used: Any) -> dict[str, Any]:
+    return {
+        "node": used.vertex.origin.name,
+        "port": used.port,
+        "operation": used.vertex.node.title,
+        "rule": used.how,
+        "exact": used.rule.exact if used.rule else True,
+        "rule_at": str(used.rule.where) if used.rule else "",
+        "declared": str(used.vertex.origin.where),
+    }
+
+
+def _table(title: str, rows: tuple[dict[str, Any], ...], columns: tuple[str, ...]) -> list[str]:
+    if not rows:
+        return []
+    cells = [[str(row[column]) for column in columns] for row in rows]
+    widths = [max(len(line[i]) for line in (*cells, list(columns))) for i in range(len(columns))]
+    body = ["  " + "  ".join(text.ljust(w) for text, w in zip(line, widths, strict=True)).rstrip() for line in cells]
+    head = "  " + "  ".join(name.ljust(w) for name, w in zip(columns, widths, strict=True)).rstrip()
+    return [title, head, *body, ""]
+
+
+def _bytes(count: int) -> str:
+    value = float(count)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} GB"

@@ -1,0 +1,67 @@
+"""What a node's `forward` returns, held against what its `infer` promised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .derivative import Jvp, Vjp
+from .edge import Vertex
+from .errors import HostError, TographError, a
+from .node import Node
+from .spec import Spec
+
+PAIRS = ("operator", "dyad", "factor", "params")
+"""Kinds whose values are not one array of the spec's shape."""
+
+
+def checked(run: Callable[..., Any], vertex: Vertex, specs: Sequence[Spec]) -> Callable[..., Any]:
+    """`run` with a check of number and shapes of its results; under a tracing compiler it costs nothing per call.
+
+    Raises (when run):
+        TographError: says which node, what it returned, and what it should; `HostError` for a host node.
+    """
+    if isinstance(vertex.node, Vjp | Jvp):
+        return run  # checked against the rule, in `derivative`
+    shapes = [None if spec.kind in PAIRS else spec.shape for spec in specs]
+    if shapes == [None]:
+        return run
+
+    def returned(*values: Any) -> Any:
+        made = run(*values)
+        several = made if isinstance(made, tuple) else (made,)
+        got = [None if shape is None else np.shape(value) for shape, value in zip(shapes, several, strict=False)]
+        if len(several) != len(shapes) or [shape and tuple(shape) for shape in got] != shapes:
+            error = HostError if vertex.node.host else TographError
+            raise error(_message(vertex, specs, several))
+        if vertex.node.host:
+            _require_dtypes(vertex, specs, several)
+        return made
+
+    return returned
+
+
+def _require_dtypes(vertex: Vertex, specs: Sequence[Spec], values: Sequence[Any]) -> None:
+    """What comes from NumPy may be integers, complex numbers or objects, and would be converted silently."""
+    for spec, value in zip(specs, values, strict=True):
+        dtype = np.asarray(value).dtype
+        if spec.kind not in PAIRS and dtype.kind not in ("f" if spec.dtype != "integer" else "iub"):
+            got = "None" if value is None else f"values of dtype {dtype}"
+            fix = "Return real numbers, e.g. `y.astype(float)`" if spec.dtype != "integer" else "Return integers"
+            raise HostError(
+                f"{vertex.origin.name}: {vertex.node.title} returned {got} for {a(spec.label())} "
+                f"(declared at {vertex.origin.where}). {fix}"
+            )
+
+
+def _message(vertex: Vertex, specs: Sequence[Spec], values: Sequence[Any]) -> str:
+    node = vertex.node
+    wanted = ", ".join(f"{port.name}: {spec.label()}" for port, spec in zip(node.outputs, specs, strict=True))
+    got = ", ".join(f"an array of shape {tuple(np.shape(v))}" if hasattr(v, "shape") else repr(v)[:40] for v in values)
+    by_class = type(node).forward is not Node.forward
+    returned = f"{node.title}.forward returned {got}, but infer says ({wanted})"
+    if not by_class:
+        returned = f"{node.title} returned {got}, but its output is declared as ({wanted})"
+    return f"{vertex.origin.name}: {returned} (declared at {vertex.origin.where}). Make the two agree"
