@@ -326,3 +326,14 @@ def test_many_outputs_and_many_inputs() -> None:
     alone, single = program.value_and_grad("compliance", "eta")(x)
     assert float(alone) == pytest.approx(float(value["compliance"]), rel=1e-13)
     assert float(single) == pytest.approx(float(grad["compliance"]["eta"]), rel=1e-12)
+
+
+@pytest.mark.parametrize("bad", ["x\n    raise SystemExit", "x\r    raise SystemExit", "x\u2028    raise SystemExit"])
+def test_text_of_a_graph_never_becomes_code(bad: str) -> None:
+    # Names and text fields may come from a file; both stand in the source that is executed.
+    nu = tg.source("nu", default=0.3)
+    edge = n.ElementStiffness(n.Grid(1, 1), bad, nu=nu)(name=f"K²\n{bad}")
+    graph = tg.Graph.from_dict(tg.Graph([nu], {"K": edge}).to_dict())
+    program = graph.compile("torch")
+    assert program()["K"].shape == (1, 8, 8)
+    assert not any(line.strip().startswith("raise") for line in program.values("K").source().splitlines())

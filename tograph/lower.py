@@ -53,7 +53,7 @@ class Names:
 
     def unique(self, wanted: str) -> str:
         """`wanted`, or `wanted_2`, ..."""
-        name = re.sub(r"\W+", "_", wanted).strip("_") or "value"
+        name = re.sub(r"[^A-Za-z0-9_]+", "_", wanted).strip("_") or "value"
         name = f"_{name}" if name[0].isdigit() or keyword.iskeyword(name) else name
         base, i = name, self._taken.get(name, 0)
         while name in self._taken:
@@ -154,11 +154,16 @@ def _write(
         scope[operation] = checked(run, vertex, specs[vertex])
         outputs = ", ".join(names.edge(Edge(vertex, k)) for k in range(len(vertex.node.outputs)))
         given = ", ".join(names.edge(edge) for edge in vertex.edges)
-        note = " ".join(part for part in (vertex.node.title, vertex.node.describe()) if part)
-        lines.append(f"    {outputs} = {operation}({given})  # {note}; {vertex.origin.where}")
+        note = _one_line(f"{vertex.node.title} {vertex.node.describe()}; {vertex.origin.where}")
+        lines.append(f"    {outputs} = {operation}({given})  # {note}")
     results = ", ".join(names.edge(edge) for edge in segment.outputs)
     body = "\n".join(lines)
     return f"def {title}({arguments}):\n{literals}{body}\n    return ({results},)", scope
+
+
+def _one_line(text: str) -> str:
+    """Text for a comment. A line break in it, say in a field read from a file, must not begin a line of code."""
+    return " ".join(text.split()).replace(" ;", ";")
 
 
 def _compile(text: str, title: str, scope: dict[str, Any]) -> Callable[..., tuple[Any, ...]]:
