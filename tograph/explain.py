@@ -69,7 +69,7 @@ class Explanation:
         lines = [
             f"{self.computes}   [{self.backend}, {self.dtype}, graph {self.graph[:12]}]",
             f"  factorizations {self.factorizations}, solves {self.solves}, right-hand sides {self.right_hand_sides}, "
-            f"residuals {_bytes(self.residual_bytes)}",
+            f"residuals {readable_bytes(self.residual_bytes)}",
             "",
             *_table("steps", self.steps, ("segment", "name", "operation", "role", "output")),
             *_table("rules", self.rules, ("node", "port", "operation", "rule", "declared")),
@@ -158,7 +158,8 @@ def _table(title: str, rows: tuple[dict[str, Any], ...], columns: tuple[str, ...
     return [title, head, *body, ""]
 
 
-def _bytes(count: int) -> str:
+def readable_bytes(count: int) -> str:
+    """Bytes in a readable unit: `9.6 kB`."""
     value = float(count)
     for unit in ("B", "kB", "MB"):
         if value < 1000:

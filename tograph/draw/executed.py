@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from ..explain import residuals
+from ..explain import readable_bytes, residuals
 from ..plan import Plan
 from . import marks, words
 from .boxes import box
@@ -57,7 +57,7 @@ def _facts(scene: Scene) -> tuple[str, ...]:
     facts = [f"{factors} factorization{'s' * (factors != 1)}, {solves} solve{'s' * (solves != 1)}"]
     if scene.plan.request.mode != "value":
         kept = sum(scene.spec(edge).nbytes(scene.real) for edge in residuals(scene.plan))
-        facts.append(f"residuals {words.size(kept)}")
+        facts.append(f"residuals {readable_bytes(kept)}")
     return tuple(facts)
 
 

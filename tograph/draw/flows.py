@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 from ..declare import Source
+from ..explain import readable_bytes
 from ..node import Constant
 from . import words
 from .declared import cut_label
@@ -58,7 +59,7 @@ def _arrow(scene: Scene, bundle: list[Flow]) -> Arrow:
 def _label(scene: Scene, flow: Flow, kind: str, edges: list[Any], count: int) -> tuple[str, ...]:
     spec = words.port_label(flow.edge.vertex, flow.edge.index, scene.spec(flow.edge))
     if kind == "residual":
-        return (f"{_kept(scene, flow, edges)} {words.size(count)}".strip(),)
+        return (f"{_kept(scene, flow, edges)} {readable_bytes(count)}".strip(),)
     if kind == "saved":
         equal = scene.traces.saved[flow.into, flow.port][1]
         return (f"lambda {'=' if equal else '∝'} {scene.name(flow.tail)}", "self-adjoint:", "solve saved")

@@ -24,16 +24,6 @@ def wrapped(text: str, width: int = WIDTH) -> tuple[str, ...]:
     return tuple(textwrap.wrap(text, width, break_long_words=False)) or ("",)
 
 
-def size(count: int) -> str:
-    """Bytes in a readable unit: `9.6 kB`."""
-    value = float(count)
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} GB"
-
-
 def flow(spec: Spec | None) -> str:
     """The kind of arrow that carries a value."""
     return spec.kind if spec is not None and spec.kind in ARROWS else "other"
