@@ -54,7 +54,7 @@ AT_HOME = {
 # Module -> what it may import inside a function: methods of `Graph` and `Program` that hand over to a module above.
 INSIDE_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "tograph.graph": ("tograph.draw", "tograph.program", "tograph.serialize", "tograph.validate"),
-    "tograph.function": ("tograph.explain",),
+    "tograph.compiled": ("tograph.explain",),
     # Help and wrong arguments are answered without loading matplotlib or graphviz.
     "tograph.cli.commands": ("tograph.cli.drawing", "tograph.cli.run_folder"),
 }

@@ -13,7 +13,7 @@ from .node import Constant
 from .plan import Plan
 
 if TYPE_CHECKING:
-    from .function import Function
+    from .compiled import Function
 
 DERIVED = ("reverse", "seed", "accumulate", "tangent")
 """Roles of the vertices that differentiation added."""

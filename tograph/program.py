@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .backends import load_backend
+from .compiled import Function
 from .edge import Edge
 from .embed import embedded
 from .errors import TographError, a
-from .function import Function
 from .graph import Graph
 from .plan import Label, Request
 from .validate import all_specs

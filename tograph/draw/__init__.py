@@ -11,8 +11,8 @@ from pathlib import Path
 
 import attrs
 
+from ..compiled import Function
 from ..errors import TographError
-from ..function import Function
 from ..graph import Graph
 from ..passes import run_passes
 from ..plan import Plan, Request

@@ -10,8 +10,8 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from ..compiled import Function
 from ..errors import TographError, did_you_mean
-from ..function import Function
 from ..graph import Graph, source_of
 from ..program import Program
 from ..validate import all_specs
