@@ -337,3 +337,12 @@ def test_text_of_a_graph_never_becomes_code(bad: str) -> None:
     program = graph.compile("torch")
     assert program()["K"].shape == (1, 8, 8)
     assert not any(line.strip().startswith("raise") for line in program.values("K").source().splitlines())
+
+
+def test_explain_leaves_out_what_has_no_gradient() -> None:
+    beam = mbb(4, 2)
+    rho = tg.source("rho", beam.grid.field())
+    u = n.LinearSolve()(n.Stiffness(beam.grid, fixed=beam.fixed)(rho), beam.load)
+    both = Graph([rho], {"u": u, "c": n.Compliance()(u, beam.load)}).compile("torch").explain()
+    assert both.computes == "value and gradient of c with respect to rho"
+    assert Graph([rho], {"u": u}).compile("torch").explain().computes == "value of u"

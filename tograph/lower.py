@@ -48,7 +48,7 @@ class Names:
 
     def __init__(self) -> None:
         self.edges: dict[Edge, str] = {}
-        self.operations: dict[tuple[str, str, tuple[tuple[int, ...], ...]], str] = {}
+        self.operations: dict[tuple[str, tuple[tuple[int, ...], ...]], str] = {}
         self._taken: dict[str, int] = {}
 
     def unique(self, wanted: str) -> str:
@@ -70,12 +70,8 @@ class Names:
         return self.edges[edge]
 
     def operation(self, vertex: Vertex, specs: tuple[Spec, ...]) -> str:
-        """The function that computes a vertex; equal nodes with equal results share one.
-
-        Not so host nodes, whose errors name their vertex.
-        """
-        owner = variable_name(vertex) if vertex.node.host else ""
-        key = vertex.node.key, owner, tuple(spec.shape for spec in specs)
+        """The function that computes a vertex; equal nodes with equal results share one."""
+        key = vertex.node.key, tuple(spec.shape for spec in specs)
         if key not in self.operations:
             self.operations[key] = self.unique("do_" + snake(vertex.node.title))
         return self.operations[key]

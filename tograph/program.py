@@ -171,9 +171,11 @@ class Program:
     def default_function(self) -> Function:
         """What `explain` and `source` show unless told otherwise: value and gradient of every scalar output."""
         wrt = self.graph.input_names[:1]
-        if not wrt:
+        specs = all_specs(list(self.graph.outputs.values()))
+        scalars = [name for name, e in self.graph.outputs.items() if specs[e.vertex][e.index].kind == "scalar"]
+        if not wrt or not scalars:
             return self.values(*self.graph.outputs)
-        return self.value_and_grad(tuple(self.graph.outputs), wrt[0])
+        return self.value_and_grad(tuple(scalars), wrt[0])
 
     def source(self) -> str:
         """The lowered value-and-gradient program as readable Python."""
