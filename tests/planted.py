@@ -64,6 +64,7 @@ class CountingSolver:
 
     def solve(self, factor: Any, rhs: np.ndarray, *, transposed: bool) -> np.ndarray:
         CALLS["solve"] += 1
+        CALLS["right-hand sides"] += rhs.shape[0]
         return n.DirectSolver().solve(factor, rhs, transposed=transposed)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,29 +14,14 @@ import pytest
 import torch
 
 import tograph as tg
-from tograph import Edge, Graph, Node, Port, codec
+from planted import CALLS, CountingSolver
+from tograph import Edge, Graph, Node, Port
 from tograph import nodes as n
 from tograph.lower import Lowered
 from tograph.problems import Problem, cantilever, mbb, two_load_cantilever
 from tograph.program import Function
 
 BACKENDS = ("jax", "torch")
-CALLS: Counter[str] = Counter()
-
-
-@codec.register
-@attrs.frozen
-class CountingSolver:
-    """SciPy's direct solver, and how often it was asked."""
-
-    def factor(self, pattern: n.ElementPattern, moduli: np.ndarray, elements: np.ndarray) -> Any:
-        CALLS["factor"] += 1
-        return n.DirectSolver().factor(pattern, moduli, elements)
-
-    def solve(self, factor: Any, rhs: np.ndarray, *, transposed: bool) -> np.ndarray:
-        CALLS["solve"] += 1
-        CALLS["right-hand sides"] += rhs.shape[0]
-        return n.DirectSolver().solve(factor, rhs, transposed=transposed)
 
 
 @tg.node
