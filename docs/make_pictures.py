@@ -19,8 +19,9 @@ sys.path.insert(0, str(ROOT))  # the pictures are those of this checkout, instal
 import tograph as tg  # noqa: E402
 from tograph import nodes as n  # noqa: E402
 from tograph.cli.figures import density_figure, save  # noqa: E402
+from tograph.cli.gallery import save_gallery  # noqa: E402
 from tograph.cli.scene import physical_density, scene_of  # noqa: E402
-from tograph.problems import PROBLEMS, mbb, two_load_cantilever  # noqa: E402
+from tograph.problems import PROBLEMS, SUITE, TASKS, hoyer, mbb, two_load_cantilever  # noqa: E402
 
 DOCS = ROOT / "docs"
 PICTURES = DOCS / "pictures"
@@ -119,11 +120,18 @@ def draw_design(name: str, path: Path, size: dict[str, int], max_iter: int) -> N
     save(density_figure(density, scene_of(program.graph), title), path)
 
 
+def draw_suite(path: Path) -> None:
+    """The smallest task of each category."""
+    firsts = {task.category: name for name, task in reversed(TASKS.items())}
+    save_gallery([hoyer(name) for name in reversed(firsts.values())], SUITE, path)
+
+
 def main(folder: Path = PICTURES, *, max_iter: int = 150, coarse: int = 1) -> None:
     """Write all pictures; with `coarse` > 1 those of the designs on a grid that many times coarser."""
     folder.mkdir(exist_ok=True)
     with contextlib.chdir(ROOT):  # so that the boxes say where they were declared relative to the checkout
         draw_graphs(folder.resolve())
+    draw_suite(folder / "suite.png")
     for name, size in DESIGNS.items():
         draw_design(name, folder / f"design_{name}.png", {k: max(2, v // coarse) for k, v in size.items()}, max_iter)
 

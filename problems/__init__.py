@@ -17,6 +17,7 @@ from .beams import (
     tensile,
     two_load_cantilever,
 )
+from .hoyer import SUITE, TASKS, hoyer
 from .problem import Problem
 
 PROBLEMS: dict[str, Callable[..., Problem]] = {
@@ -32,11 +33,14 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
 
 __all__ = [
     "PROBLEMS",
+    "SUITE",
+    "TASKS",
     "Problem",
     "bridge",
     "cantilever",
     "cantilever_3d",
     "cantilever_with_hole",
+    "hoyer",
     "mbb",
     "michell",
     "tensile",

@@ -31,6 +31,7 @@ class Problem:
         plane: "stress" or "strain"; of no effect in 3D.
         suite: family for listings, e.g. "classic".
         reference: published values. By convention {quantity: {"value": ..., "source": ..., further settings}}.
+        settings: defaults of `workflow` for this problem: those that its published numbers belong to.
         description: one or two sentences.
 
     All arrays are copied and read-only. Forces and lengths are in any consistent units; the classics are dimensionless.
@@ -52,6 +53,7 @@ class Problem:
     plane: str = "stress"
     suite: str = "classic"
     reference: Mapping[str, Any] = attrs.field(factory=dict)
+    settings: Mapping[str, Any] = attrs.field(factory=dict)
     description: str = ""
 
     def __attrs_post_init__(self) -> None:
@@ -106,9 +108,9 @@ class Problem:
     def workflow(self, **options: Any) -> Graph:
         """The standard workflow as a graph; see `tograph.problems.workflow.compliance_workflow` for the options.
 
-        Input `rho`, outputs `compliance` and `volume`.
+        Input `rho`, outputs `compliance` and `volume`. What is not given is taken from `settings`.
         """
-        return compliance_workflow(self, **options)
+        return compliance_workflow(self, **{**self.settings, **options})
 
 
 def _check_numbers(problem: Problem) -> None:

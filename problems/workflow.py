@@ -14,7 +14,7 @@ from tograph.errors import did_you_mean
 if TYPE_CHECKING:
     from .problem import Problem
 
-FILTERS = ("density", "sensitivity", "none")
+FILTERS = ("density", "active density", "sensitivity", "none")
 
 
 def compliance_workflow(
@@ -33,7 +33,8 @@ def compliance_workflow(
 
     Args:
         problem: what to optimise.
-        filter: "density" (rho_f enters both outputs), "sensitivity" (heuristic on the way back) or "none".
+        filter: "density" (rho_f enters both outputs), "active density" (the same, averaging only over elements that
+            are not void), "sensitivity" (heuristic on the way back) or "none".
         radius: filter radius in units of length.
         penal, E_min: SIMP exponent, and modulus of void relative to 1.
         beta, eta: sharpness and threshold of a Heaviside projection; no projection if beta is None.
@@ -85,9 +86,26 @@ def _filtered(problem: Problem, rho: Edge, filter: str, radius: Any) -> tuple[Ed
     if filter == "density":
         rho_f = n.DensityFilter(problem.grid, radius=radius)(rho)
         return rho_f, rho_f
+    if filter == "active density":
+        rho_f = _filtered_inside(problem, rho, radius)
+        return rho_f, rho_f
     if filter == "sensitivity":
         return n.SensitivityFilter(problem.grid, radius=radius)(rho, name="rho_s"), rho
     return rho, rho
+
+
+def _filtered_inside(problem: Problem, rho: Edge, radius: Any) -> Edge:
+    """m F(m rho) / F(m) with the density filter F and the mask m of what is not void; 0 in the void.
+
+    F divides by the weights of all neighbours in the domain; the ratio leaves those of the void out.
+    """
+    void = np.zeros(problem.grid.shape) if problem.void is None else problem.void.astype(float)
+    spec = problem.grid.field()
+    m = tg.constant(1.0 - void, spec, name="m")
+    density_filter = n.DensityFilter(problem.grid, radius=radius)
+    weight = density_filter(m, name="weight") + tg.constant(void, spec, name="outside")
+    rho_f: Edge = m * density_filter(m * rho, name="rho_a") / weight
+    return rho_f
 
 
 def _with_regions(problem: Problem, felt: Edge, counted: Edge) -> tuple[Edge, Edge]:

@@ -192,6 +192,18 @@ def test_problems_as_json_and_as_text() -> None:
     assert all(name in succeed("problems") for name in PROBLEMS)
 
 
+def test_problems_of_a_suite_with_a_picture(tmp_path: Path) -> None:
+    picture = tmp_path / "suite.png"
+    rows = json.loads(succeed("problems", "--suite", "hoyer116", "--picture", str(picture), "--json"))
+    assert len(rows) == 116 and rows[0]["size"] == [96, 32] and rows[0]["suite"] == "hoyer116"
+    assert imread(picture).shape[1] > 2000
+
+
+def test_a_task_of_the_suite_is_a_target() -> None:
+    told = json.loads(succeed("explain", "hoop_32x64_0.25", "--json"))
+    assert (told["factorizations"], told["solves"]) == (1, 1)
+
+
 # explain and check
 
 
@@ -492,6 +504,7 @@ REFUSED = [
         "draw mbb --out a",
         "Invalid value for '--out': a has no ending; a diagram can be written as .svg, .png, .pdf, .dot, .json.",
     ),
+    ("run hoop_32x64_0.25 --nelx 8", "hoop_32x64_0.25 does not take --nelx; it takes: --filter, --radius, --penal."),
     ("draw mbb --out no/a.svg", "Invalid value for '--out': cannot write to no/a.svg: No such file or directory."),
     ("draw mbb --pass back", "Invalid value for '--pass': 'back' is not one of 'forward', 'reverse', 'tangent'."),
     ("draw mbb --of volume", "the forward pass has no --of or --wrt; add --pass reverse or --pass tangent."),

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 import tograph as tg
-from tograph.problems import PROBLEMS, Problem
+from tograph.problems import PROBLEMS, SUITE, TASKS, Problem, hoyer
 from tograph.program import Program
 
 from .options import (
@@ -182,22 +182,36 @@ def check(target: str, backends: tuple[str, ...], as_json: bool, **given: Any) -
 
 
 @main.command(short_help="List the problems.")
+@click.option("--suite", type=click.Choice([SUITE]), help="A published suite of tasks instead of the collection.")
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw supports and loads: a PNG; of a suite, one task of each kind.",
+)
 @json_option
-def problems(as_json: bool) -> None:
-    """List the problems of the collection.
+def problems(suite: str | None, picture: Path | None, as_json: bool) -> None:
+    """List the problems of the collection, or those of a suite.
 
     \b
-    Example:
+    Examples:
       tograph problems --json
+      tograph problems --suite hoyer116 --picture suite.png
     """
-    made = {name: make() for name, make in PROBLEMS.items()}
+    made = {name: hoyer(name) for name in TASKS} if suite else {name: make() for name, make in PROBLEMS.items()}
+    if picture is not None:
+        from .gallery import save_gallery
+
+        firsts = {task.category: name for name, task in reversed(TASKS.items())} if suite else dict.fromkeys(made)
+        shown = [problem for name, problem in made.items() if name in {*firsts, *firsts.values()}]
+        save_gallery(shown, suite or "problems", picture)
     if as_json:
         click.echo(to_json([_row(name, problem) for name, problem in made.items()]))
         return
-    width = max(map(len, made))
+    names, suites = max(map(len, made)), max(len(problem.suite) for problem in made.values())
     for name, problem in made.items():
         size = "x".join(str(n) for n in _size(problem))
-        click.echo(f"{name:{width}}  {problem.suite:11}  {size:9}  V {problem.volume:g}  {problem.description}")
+        about = f"{problem.suite:{suites}}  {size:9}  V {problem.volume:<8.4g}  {problem.description}"
+        click.echo(f"{name:{names}}  {about}")
 
 
 def _optimise(workflow: Workflow, program: Program, max_iter: int, tol: float, bisection: float | None) -> tg.Result:

@@ -14,7 +14,7 @@ import numpy as np
 from tograph import Graph
 from tograph.errors import did_you_mean
 from tograph.graph import source_of
-from tograph.problems import PROBLEMS, Problem
+from tograph.problems import PROBLEMS, TASKS, Problem, hoyer
 
 from .options import WORKFLOW_OPTIONS
 from .user_file import call_user_function, is_user_file
@@ -94,8 +94,11 @@ def find_workflow(target: str, given: Mapping[str, Any]) -> Workflow:
 
 
 def _of_collection(name: str, options: dict[str, Any]) -> Workflow:
+    if name in TASKS:
+        _refuse(name, set(options) - {*WORKFLOW_OPTIONS}, WORKFLOW_OPTIONS)
+        return _of_problem(name, hoyer(name), options)
     if name not in PROBLEMS:
-        hint = did_you_mean(name, PROBLEMS)
+        hint = did_you_mean(name, [*PROBLEMS, *TASKS])
         raise click.UsageError(
             f"there is no problem {name!r}. {hint} See `tograph problems`, or give file.py:function."
         )
