@@ -66,7 +66,7 @@ def _ticks(axes: Axes, points: Floats, held: Mask, size: float) -> None:
     """A tick along x at a node held in x, along y at one held in y: a cross where both are."""
     for axis in (0, 1):
         at, step = points[held[:, axis]], size * np.eye(2)[axis]
-        axes.add_collection(LineCollection(np.stack([at - step, at + step], axis=1), colors=HELD, linewidths=1.0))
+        axes.add_collection(LineCollection(list(np.stack([at - step, at + step], axis=1)), colors=HELD, linewidths=1.0))
 
 
 def _arrows(axes: Axes, points: Floats, force: Floats, span: float) -> None:

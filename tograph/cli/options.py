@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from tograph.errors import SolveError, TographError, did_you_mean
+from tograph.problems.workflow import FILTERS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -63,8 +64,8 @@ def problem_options(command: Command) -> Command:
             click.option("--load", type=click.Choice(["end", "mid"]), help="Where the cantilever is loaded."),
             click.option(
                 "--filter",
-                type=click.Choice(["density", "sensitivity", "none"]),
-                help="What keeps the design free of checkerboards. [default: density]",
+                type=click.Choice(FILTERS),
+                help="What keeps the design free of checkerboards. [default: density, or that of the suite]",
             ),
             click.option(
                 "--radius",
