@@ -481,7 +481,10 @@ REFUSED = [
     ("run mbb --tol 0.5", "Invalid value for '--tol': 0.5 is not in the range 0.0<=x<0.2."),
     ("run mbb --max-iter 0", "Invalid value for '--max-iter': 0 is not in the range x>=1."),
     ("run mbb --bisection 1", "Invalid value for '--bisection': 1.0 is not in the range 0.0<x<1.0."),
-    ("run mbb --filter cone", "Invalid value for '--filter': 'cone' is not one of 'density', 'sensitivity', 'none'."),
+    (
+        "run mbb --filter cone",
+        "Invalid value for '--filter': 'cone' is not one of 'density', 'active density', 'sensitivity', 'none'.",
+    ),
     (
         "run mbb --load mid",
         "mbb does not take --load; it takes: --nelx, --nely, --volume, --filter, --radius, --penal.",
