@@ -113,7 +113,7 @@ def test_solves() -> None:
 
 def test_symmetry_is_used() -> None:
     plan = equation(n.SparseSolver()).compile("jax").value_and_grad("other", "rho").plan
-    assert any("r_y is symmetric" in change.reason for change in plan.history)
+    assert any("r_y is symmetric" in change.reason for change in plan.changes)
 
 
 def test_parameters_of_the_box_cannot_be_wires() -> None:

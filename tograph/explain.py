@@ -97,7 +97,7 @@ def explain(function: Function) -> Explanation:
         residual_bytes=sum(plan.specs[e.vertex][e.index].nbytes(real) for e in residuals(plan)),
         steps=tuple(_step(v, where[v], plan) for s in schedule.segments for v in s.vertices),
         rules=tuple(_rule(used) for used in plan.used),
-        passes=tuple({"by": c.by, "reason": c.reason} for c in plan.history),
+        passes=tuple({"by": c.by, "reason": c.reason} for c in plan.changes),
         no_path=tuple({"of": k[0], "wrt": k[1], "word": v.word, "reason": v.reason} for k, v in plan.no_path.items()),
     )
 

@@ -11,9 +11,11 @@ from functools import cached_property
 
 import attrs
 
+from .declare import Source
 from .differentiate import NoPath, Used
 from .edge import Edge, Vertex
 from .graph import Graph, topological
+from .node import Constant
 from .spec import Spec
 from .validate import all_specs
 
@@ -50,6 +52,23 @@ class Change:
 
 
 @attrs.frozen(eq=False)
+class Stage:
+    """One pass that changed something: its name, why it is sound, the plan before and after it, and its changes."""
+
+    name: str
+    reason: str
+    before: Plan
+    after: Plan
+    changes: tuple[Change, ...]
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """How many steps, factorizations, solves and right-hand sides there are more (or, below zero, fewer)."""
+        before, after = self.before.counts, self.after.counts
+        return {what: after[what] - before[what] for what in after}
+
+
+@attrs.frozen(eq=False)
 class Plan:
     """Named results as edges over primitive nodes, with the history of how passes changed them.
 
@@ -60,7 +79,8 @@ class Plan:
         results: what is computed.
         no_path: the derivatives that do not exist, with the reason.
         used: which rule was taken where.
-        history: what the passes changed, and why.
+        changes: what was changed on the way from the graph to here, and why.
+        history: one stage per pass that changed something, with the plan before and after it.
         further: inputs besides those of the graph: tangents and cotangents that the caller gives.
     """
 
@@ -70,7 +90,8 @@ class Plan:
     results: dict[Label, Edge]
     no_path: dict[Label, NoPath] = attrs.field(factory=dict)
     used: tuple[Used, ...] = ()
-    history: tuple[Change, ...] = ()
+    changes: tuple[Change, ...] = ()
+    history: tuple[Stage, ...] = ()
     further: tuple[Edge, ...] = ()
 
     @cached_property
@@ -83,6 +104,26 @@ class Plan:
         """The specs of everything in `order`."""
         return all_specs(list(self.results.values()))
 
-    def changed(self, results: Mapping[Label, Edge], changes: list[Change]) -> Plan:
-        """The plan after a pass."""
-        return attrs.evolve(self, results=dict(results), history=(*self.history, *changes))
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Steps, factorizations, solves (calls of a factor), right-hand sides; constants and inputs are no steps."""
+        work = [v for v in self.order if not isinstance(v.node, Constant | Source) and v.origin.role != "status"]
+        solves = [v for v in work if v.node.counts == "solve"]
+        return {
+            "steps": len(work),
+            "factorizations": sum(v.node.counts == "factorization" for v in work),
+            "solves": len(solves),
+            "right-hand sides": sum(self.columns(v) for v in solves),
+        }
+
+    def columns(self, solve: Vertex) -> int:
+        """Right-hand sides of one solve: the columns of its result."""
+        shape = self.specs[solve][0].shape
+        return shape[1] if len(shape) > 1 else 1
+
+    def changed(self, name: str, reason: str, results: Mapping[Label, Edge], changes: tuple[Change, ...]) -> Plan:
+        """The plan after a pass; the very same one if the pass changed nothing."""
+        if not changes and results == self.results:
+            return self
+        after = attrs.evolve(self, results=dict(results), changes=(*self.changes, *changes))
+        return attrs.evolve(after, history=(*self.history, Stage(name, reason, self, after, changes)))

@@ -45,8 +45,8 @@ def make_plan(graph: Graph, request: Request, backend: str) -> Plan:
         else:
             results[label] = made
     _require_some_path(graph, request, missing)
-    history = (*_dead_code(graph, request), *_canonical(results, graph), *_activity(of, wrt))
-    return Plan(graph, request, backend, results, missing, tuple(rules.used), history, tuple(further))
+    changes = (*_dead_code(graph, request), *_canonical(results, graph), *_activity(of, wrt))
+    return Plan(graph, request, backend, results, missing, tuple(rules.used), changes, further=tuple(further))
 
 
 def _dead_code(graph: Graph, request: Request) -> list[Change]:

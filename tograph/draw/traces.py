@@ -77,7 +77,7 @@ class Traces:
         """
         forward = forward_lane(self.plan)
         found: dict[Port, tuple[Origin, bool]] = {}
-        kept = {c.into for c in self.plan.history if _saves_a_solve(c.removed, c.into)}
+        kept = {c.into for c in self.plan.changes if _saves_a_solve(c.removed, c.into)}
         for vertex in self.plan.order:
             for port, edge in vertex.inputs:
                 if edge.vertex in kept and vertex not in forward:
@@ -112,7 +112,7 @@ class Traces:
         return Removed({place: self._reasons(place) for place in gone}, list(joined), results)
 
     def _reasons(self, place: Place) -> tuple[str, ...]:
-        here = [c for c in self.plan.history if c.removed and c.removed.origin.role != "forward"]
+        here = [c for c in self.plan.changes if c.removed and c.removed.origin.role != "forward"]
         return tuple(dict.fromkeys(c.reason for c in here if c.removed and base(c.removed) == place.origin))
 
 

@@ -6,24 +6,36 @@ follows from `symmetry` (K^T = K), `scalars` (a solve is linear in its right-han
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from ..plan import Plan
+from ..plan import Plan, Stage
 from .cuts import remove_detached
+from .rewrite import Pass
 from .roots import watch_roots
 from .scalars import pull_scalars
 from .sharing import share
 from .symmetry import use_symmetry
 
-PASSES: tuple[Callable[[Plan], Plan], ...] = (remove_detached, use_symmetry, pull_scalars, share, watch_roots)
+PASSES: tuple[Pass, ...] = (remove_detached, use_symmetry, pull_scalars, share, watch_roots)
 """In this order; checked objects, not names."""
 
 
-def run_passes(plan: Plan, passes: tuple[Callable[[Plan], Plan], ...] = PASSES) -> Plan:
-    """Run all passes."""
+def run_passes(
+    plan: Plan, passes: Sequence[Callable[[Plan], Plan]] = PASSES, watch: Callable[[Stage], None] | None = None
+) -> Plan:
+    """Run passes one after the other.
+
+    Args:
+        plan: what differentiation made.
+        passes: which ones.
+        watch: is shown every stage as soon as it is there, e.g. `verify`, or a `Comparison` for its numbers.
+    """
     for one in passes:
-        plan = one(plan)
+        made = one(plan)
+        if watch is not None and made is not plan:
+            watch(made.history[-1])
+        plan = made
     return plan
 
 
-__all__ = ["PASSES", "pull_scalars", "remove_detached", "run_passes", "share", "use_symmetry", "watch_roots"]
+__all__ = ["PASSES", "Pass", "pull_scalars", "remove_detached", "run_passes", "share", "use_symmetry", "watch_roots"]

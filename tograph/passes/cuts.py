@@ -5,10 +5,11 @@ from __future__ import annotations
 from ..declare import Detach, WithGradientOf
 from ..edge import Edge, Vertex
 from ..plan import Change, Plan
-from .rewrite import Inputs, rewrite
+from .rewrite import Inputs, Made, named, rewrite
 
 
-def remove_detached(plan: Plan) -> Plan:
+@named("detach", "cuts and surrogates act on derivatives, which are made by now: for values they are copies")
+def remove_detached(plan: Plan) -> Made:
     """Replace every `Detach` by its input, and every `WithGradientOf` by what it takes its value from."""
     changes: list[Change] = []
 
@@ -24,4 +25,4 @@ def remove_detached(plan: Plan) -> Plan:
             return inputs[0][1]
         return None
 
-    return plan.changed(rewrite(plan, visit), changes)
+    return rewrite(plan, visit), changes

@@ -1,11 +1,41 @@
-"""Rebuild a plan vertex by vertex: what all passes share."""
+"""What all passes share: a name, a reason, and rebuilding a plan vertex by vertex."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import attrs
+
 from ..edge import Edge, Vertex
-from ..plan import Label, Plan
+from ..plan import Change, Label, Plan
+
+Made = tuple[dict[Label, Edge], list[Change]]
+"""The new results of a plan, and what was changed."""
+
+
+@attrs.frozen
+class Pass:
+    """A pure function plan -> plan.
+
+    Attributes:
+        name: in listings, errors and pictures.
+        reason: why its changes are sound, and what they are good for.
+        run: plan -> the new results and the changes.
+    """
+
+    name: str
+    reason: str
+    run: Callable[[Plan], Made]
+
+    def __call__(self, plan: Plan) -> Plan:
+        results, changes = self.run(plan)
+        return plan.changed(self.name, self.reason, results, tuple(changes))
+
+
+def named(name: str, reason: str) -> Callable[[Callable[[Plan], Made]], Pass]:
+    """Make a pass of a function from a plan to new results and changes."""
+    return lambda run: Pass(name, reason, run)
+
 
 Inputs = tuple[tuple[str, Edge], ...]
 Visit = Callable[[Vertex, Inputs], Edge | Vertex | None]

@@ -13,9 +13,11 @@ from ..errors import SolveError
 from ..implicit import ImplicitNode
 from ..plan import Label, Plan
 from ..residual import ResidualNorm
+from .rewrite import Made, named
 
 
-def watch_roots(plan: Plan) -> Plan:
+@named("status", "an equation that was not solved must not go unseen: its residual becomes a result")
+def watch_roots(plan: Plan) -> Made:
     """Add the scaled residual of each implicit node, forward and adjoint, under ("status", name, role, where)."""
     results: dict[Label, Edge] = dict(plan.results)
     for vertex in plan.order:
@@ -25,7 +27,7 @@ def watch_roots(plan: Plan) -> Plan:
                 norm = ResidualNorm(vertex.node)(Edge(vertex), *vertex.edges)
             name = f"{origin.name} ({vertex.node.title})"
             results[_unused(results, name, origin.role, str(origin.where))] = norm
-    return plan.changed(results, [])
+    return results, []
 
 
 def _unused(results: dict[Label, Edge], name: str, role: str, where: str) -> Label:

@@ -11,10 +11,11 @@ from ..edge import Edge, Vertex
 from ..implicit import ImplicitNode
 from ..node import Constant, Node
 from ..plan import Change, Plan
-from .rewrite import Inputs, rewrite
+from .rewrite import Inputs, Made, named, rewrite
 
 
-def pull_scalars(plan: Plan) -> Plan:
+@named("scalars", "a solve is linear: factors stand outside, where solves for parallel loads become equal")
+def pull_scalars(plan: Plan) -> Made:
     """Normalise scalar factors."""
     changes: list[Change] = []
 
@@ -25,7 +26,7 @@ def pull_scalars(plan: Plan) -> Plan:
             return _out_of_solve(vertex, inputs, changes)
         return None
 
-    return plan.changed(rewrite(plan, visit), changes)
+    return rewrite(plan, visit), changes
 
 
 def _without_one(vertex: Vertex, inputs: Inputs, changes: list[Change]) -> Edge | None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from ..edge import Edge, Vertex
 from ..plan import Change, Plan
-from .rewrite import Inputs, rewrite
+from .rewrite import Inputs, Made, named, rewrite
 
 
-def share(plan: Plan) -> Plan:
+@named("sharing", "equal nodes on equal inputs have equal results: computed once")
+def share(plan: Plan) -> Made:
     """Merge equal vertices, keeping the first."""
     changes: list[Change] = []
     first: dict[tuple[str, tuple[tuple[str, Edge], ...]], Vertex] = {}
@@ -26,7 +27,7 @@ def share(plan: Plan) -> Plan:
             changes.append(Change("sharing", _reason(vertex, kept), vertex, kept))
         return kept
 
-    return plan.changed(rewrite(plan, visit), changes)
+    return rewrite(plan, visit), changes
 
 
 def _reason(removed: Vertex, kept: Vertex) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ..edge import Vertex
 from ..plan import Change, Plan
-from .rewrite import Inputs, rewrite
+from .rewrite import Inputs, Made, named, rewrite
 
 
-def use_symmetry(plan: Plan) -> Plan:
+@named("symmetry", "a node may know a cheaper equal of itself: K^-T = K^-1 for a symmetric K")
+def use_symmetry(plan: Plan) -> Made:
     """Replace nodes by what `Node.simplify` returns."""
     changes: list[Change] = []
     specs = plan.specs
@@ -21,4 +22,4 @@ def use_symmetry(plan: Plan) -> Plan:
         changes.append(Change("symmetry", reason, vertex, made))
         return made
 
-    return plan.changed(rewrite(plan, visit), changes)
+    return rewrite(plan, visit), changes
