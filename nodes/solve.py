@@ -156,6 +156,7 @@ class ApplyFactor(Node):
     inputs = (Port("F", "factor"), Port("f", "vector"))
     outputs = (Port("u", "vector"),)
     linear = ("f",)
+    columns = "f"
     host: ClassVar[bool] = True
     counts: ClassVar[str] = "solve"
     pattern: ElementPattern

@@ -341,7 +341,7 @@ def test_a_folded_seed_is_shown_as_removed_and_not_as_executed() -> None:
     seed = only(diagram.find(kind="seed removed"))
     assert (seed.steps, seed.mate) == ((), "output compliance")
     dropped = only(diagram.find(kind="removed"))
-    assert dropped.lines == ("a factor of 1 at 'c' dropped",)
+    assert dropped.lines == ("'c': a factor of 1 dropped",)
     assert joins(diagram, "removed") == [("seed", "u_bar"), ("u_bar", "K_bar")]
     assert diagram.find(kind="seed") == []
 
@@ -354,13 +354,24 @@ def test_a_live_seed_is_a_triangle_with_its_value() -> None:
     assert seed.lines == ("1",) and seed.steps
 
 
-def test_without_self_adjointness_there_is_an_adjoint_solve_with_the_same_factor() -> None:
+def test_without_self_adjointness_there_is_an_adjoint_solve_in_the_call_of_the_state() -> None:
     diagram = reverse(displacement(), "tip")
     adjoint = only(diagram.find(kind="adjoint"))
-    assert (adjoint.title, adjoint.lines) == ("lambda", ("adjoint solve of u",))
+    assert (adjoint.title, adjoint.mate) == ("lambda", "u")
+    assert adjoint.lines == ("adjoint solve of u", "in one call with other right-hand sides")
     assert [arrow for arrow in diagram.arrows if arrow.kind == "saved"] == []
-    factor = only(diagram.find(kind="factor"))
-    assert "shared" in factor.badges
+    assert {a.head for a in diagram.arrows if a.kind == "factor"} == {"u"}
+    assert diagram.header.facts[0] == "1 factorization, 1 solve"
+
+
+def test_an_adjoint_that_needs_the_state_is_a_call_of_its_own_with_the_same_factor() -> None:
+    problem = small()
+    rho = tg.source("rho", problem.grid.field())
+    u = n.LinearSolve()(n.Stiffness(problem.grid, fixed=problem.fixed)(rho), problem.load)
+    diagram = reverse(tg.Graph([rho], {"size": Dot()(u, u)}), "size")
+    adjoint = only(diagram.find(kind="adjoint"))
+    assert (adjoint.title, adjoint.lines) == ("lambda", ("adjoint solve of u",))
+    assert "shared" in only(diagram.find(kind="factor")).badges
     assert {a.head for a in diagram.arrows if a.kind == "factor"} == {"u", adjoint.id}
     assert diagram.header.facts[0] == "1 factorization, 2 solves"
 

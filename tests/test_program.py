@@ -98,23 +98,30 @@ def test_scaled_and_summed_compliances_cost_one_solve(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_an_output_that_is_not_self_adjoint_costs_two_solves(backend: str) -> None:
+def test_an_output_that_is_not_self_adjoint_costs_a_second_right_hand_side(backend: str) -> None:
     rho, _, u = analysis(BEAM)
     end = np.zeros(BEAM.grid.n_dofs())
     end[BEAM.grid.dofs(BEAM.grid.nodes("bottom-right"), "x")] = 1.0
     program = Graph([rho], {"slip": n.Dot()(u, end), "c": n.Compliance()(u, BEAM.load)}).compile(backend)
-    expect_solves(program.value_and_grad("slip", "rho"), X, 1, 2, 2)
-    expect_solves(program.value_and_grad(("slip", "c"), "rho"), X, 1, 2, 2)
+    expect_solves(program.value_and_grad("slip", "rho"), X, 1, 1, 2)
+    expect_solves(program.value_and_grad(("slip", "c"), "rho"), X, 1, 1, 2)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_prescribed_displacements_make_the_adjoint_a_solve_of_its_own(backend: str) -> None:
+def test_an_adjoint_that_needs_the_state_costs_a_second_solve(backend: str) -> None:
+    rho, _, u = analysis(BEAM)
+    program = Graph([rho], {"size": n.Dot()(u, u)}).compile(backend)
+    expect_solves(program.value_and_grad("size", "rho"), X, 1, 2, 2)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_prescribed_displacements_make_the_adjoint_a_right_hand_side_of_its_own(backend: str) -> None:
     held = np.zeros(BEAM.grid.n_dofs())
     held[BEAM.fixed] = 0.1
     rho, _, u = analysis(BEAM, held)
     program = Graph([rho], {"c": n.Compliance()(u, BEAM.load)}).compile(backend)
     expect_solves(program.values("c"), X, 1, 1, 1)
-    expect_solves(program.value_and_grad("c", "rho"), X, 1, 2, 2)
+    expect_solves(program.value_and_grad("c", "rho"), X, 1, 1, 2)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

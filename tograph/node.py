@@ -50,6 +50,8 @@ class Node:
     """The word for derivatives by `pull_back` and `push_forward` in diagrams and listings."""
     scaling: ClassVar[str] = ""
     """The input that this node only multiplies by numbers; such factors commute with a solve."""
+    columns: ClassVar[str] = ""
+    """The input, (n,) or (n, k), of which each column is treated for itself: several uses may become one."""
     counts: ClassVar[str] = ""
     """"factorization" or "solve": what `explain()` adds up."""
     version: ClassVar[int] = 1

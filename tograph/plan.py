@@ -105,6 +105,15 @@ class Plan:
         return all_specs(list(self.results.values()))
 
     @cached_property
+    def varying(self) -> set[Vertex]:
+        """The vertices that depend on an input of the program; all others are computed once."""
+        varying: set[Vertex] = set()
+        for vertex in self.order:
+            if isinstance(vertex.node, Source) or any(edge.vertex in varying for edge in vertex.edges):
+                varying.add(vertex)
+        return varying
+
+    @cached_property
     def counts(self) -> dict[str, int]:
         """Steps, factorizations, solves (calls of a factor), right-hand sides; constants and inputs are no steps."""
         work = [v for v in self.order if not isinstance(v.node, Constant | Source) and v.origin.role != "status"]

@@ -40,7 +40,7 @@ class Schedule:
 
 def make_schedule(plan: Plan, inputs: Iterable[Edge]) -> Schedule:
     """Group the plan's vertices into as few segments as their dependencies allow."""
-    varying = _varying(plan)
+    varying = plan.varying
     constants = tuple(Edge(v) for v in plan.order if isinstance(v.node, Constant))
     work = [v for v in plan.order if not isinstance(v.node, Constant | Source)]
     done = {v for v in plan.order if isinstance(v.node, Constant | Source)}
@@ -49,15 +49,6 @@ def make_schedule(plan: Plan, inputs: Iterable[Edge]) -> Schedule:
     groups += _group([v for v in work if v in varying], done)
     segments = tuple(_segment(groups, i, i < once, plan) for i in range(len(groups)))
     return Schedule(plan, tuple(inputs), constants, segments, plan.results)
-
-
-def _varying(plan: Plan) -> set[Vertex]:
-    """The vertices that depend on an input of the program."""
-    varying: set[Vertex] = set()
-    for vertex in plan.order:
-        if isinstance(vertex.node, Source) or any(edge.vertex in varying for edge in vertex.edges):
-            varying.add(vertex)
-    return varying
 
 
 def _group(work: list[Vertex], done: set[Vertex]) -> list[list[Vertex]]:

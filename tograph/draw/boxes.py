@@ -6,13 +6,14 @@ from typing import Any
 
 import attrs
 
+from ..columns import TakeColumns
 from ..declare import Source
 from ..edge import Vertex
 from ..lower import variable_name
 from ..node import Constant
 from . import words
 from .model import Box
-from .places import Place, base
+from .places import Place, base, counted
 from .scene import Scene
 
 DERIVED = {
@@ -76,7 +77,9 @@ def _derived(scene: Scene, place: Place, members: list[Vertex]) -> Box:
     if kind == "adjoint":
         through = f"adjoint solve of {name}"
     operation = words.operation(user.node) if user else ""
-    lines = (f"{through}: {operation}" if operation and kind != "adjoint" else through,)
+    lines: tuple[str, ...] = (f"{through}: {operation}" if operation and kind != "adjoint" else through,)
+    if any(isinstance(v.node, TakeColumns) for v in members):
+        lines += ("in one call with other right-hand sides",)
     return Box("", kind, title, lines=lines, mate=scene.mate(place))
 
 
@@ -88,7 +91,7 @@ def _derived_kind(place: Place, members: list[Vertex], otherwise: str) -> str:
         return first.origin.role
     if otherwise == "constant":
         return otherwise
-    counts = {v.node.counts for v in members}
+    counts = {counted(v) for v in members}
     kinds = DERIVED[place.lane]
     return next((kind for counted, kind in kinds.items() if counted and counted in counts), kinds[""])
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 import attrs
 
+from ..columns import TakeColumns
 from ..declare import Source
 from ..edge import Edge, Origin, Vertex
 from ..graph import topological
@@ -84,7 +85,12 @@ def _step(vertex: Vertex, mode: str) -> str | None:
         return "seed"
     if mode == "hvp" and role == "tangent":
         return None
-    return SEPARATE.get(vertex.node.counts, "") if mode != "tangent" else ""
+    return SEPARATE.get(counted(vertex), "") if mode != "tangent" else ""
+
+
+def counted(vertex: Vertex) -> str:
+    """What a step counts as; the columns that are taken from a solve for several purposes are a solve."""
+    return vertex.edges[0].vertex.node.counts if isinstance(vertex.node, TakeColumns) else vertex.node.counts
 
 
 def _serves(plan: Plan, forward: set[Vertex]) -> dict[Vertex, tuple[str, ...]]:

@@ -77,7 +77,7 @@ class Traces:
         """
         forward = forward_lane(self.plan)
         found: dict[Port, tuple[Origin, bool]] = {}
-        kept = {c.into for c in self.plan.changes if _saves_a_solve(c.removed, c.into)}
+        kept = {c.into for c in self.plan.changes if c.by == "sharing" and _saves_a_solve(c.removed, c.into)}
         for vertex in self.plan.order:
             for port, edge in vertex.inputs:
                 if edge.vertex in kept and vertex not in forward:

@@ -9,14 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..plan import Plan, Stage
+from .algebra import simplify
+from .batching import batch_columns
 from .cuts import remove_detached
+from .linearity import merge_sums
 from .rewrite import Pass
 from .roots import watch_roots
 from .scalars import pull_scalars
 from .sharing import share
 from .symmetry import use_symmetry
 
-PASSES: tuple[Pass, ...] = (remove_detached, use_symmetry, pull_scalars, share, watch_roots)
+PASSES: tuple[Pass, ...] = (
+    remove_detached,
+    use_symmetry,
+    simplify,
+    pull_scalars,
+    share,
+    merge_sums,
+    batch_columns,
+    watch_roots,
+)
 """In this order; checked objects, not names."""
 
 
@@ -38,4 +50,16 @@ def run_passes(
     return plan
 
 
-__all__ = ["PASSES", "Pass", "pull_scalars", "remove_detached", "run_passes", "share", "use_symmetry", "watch_roots"]
+__all__ = [
+    "PASSES",
+    "Pass",
+    "batch_columns",
+    "merge_sums",
+    "pull_scalars",
+    "remove_detached",
+    "run_passes",
+    "share",
+    "simplify",
+    "use_symmetry",
+    "watch_roots",
+]

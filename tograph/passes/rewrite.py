@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -28,6 +28,7 @@ class Pass:
     run: Callable[[Plan], Made]
 
     def __call__(self, plan: Plan) -> Plan:
+        """The plan after the pass; the same one if nothing changed."""
         results, changes = self.run(plan)
         return plan.changed(self.name, self.reason, results, tuple(changes))
 
@@ -41,14 +42,22 @@ Inputs = tuple[tuple[str, Edge], ...]
 Visit = Callable[[Vertex, Inputs], Edge | Vertex | None]
 
 
-def rewrite(plan: Plan, visit: Visit) -> dict[Label, Edge]:
+def rewrite(
+    plan: Plan, visit: Visit, new: dict[Edge, Edge] | None = None, order: Sequence[Vertex] | None = None
+) -> dict[Label, Edge]:
     """The results of a plan after `visit(vertex, new inputs)` replaced what it wanted to.
 
     `visit` returns None to keep the vertex, another vertex with the same outputs, or an edge that
     takes the place of its only output.
+
+    Args:
+        plan: what to rebuild.
+        visit: called for every vertex, after those it depends on.
+        new: is filled as it goes: edge of the plan -> what has become of it.
+        order: another topological order than that of the plan.
     """
-    new: dict[Edge, Edge] = {}
-    for vertex in plan.order:
+    new = {} if new is None else new
+    for vertex in plan.order if order is None else order:
         inputs = tuple((port, new[edge]) for port, edge in vertex.inputs)
         made = visit(vertex, inputs)
         if isinstance(made, Edge):

@@ -1,4 +1,4 @@
-"""Move scalar factors out of linear solves, and drop factors of one.
+"""Move scalar factors out of linear solves.
 
 A solve is linear in its right-hand side: K^-1 (s f) = s (K^-1 f). With the factor outside, the solve
 of the adjoint is the same expression as the solve of the state whenever the seed is parallel to f.
@@ -9,33 +9,22 @@ from __future__ import annotations
 from ..arithmetic import Scale
 from ..edge import Edge, Vertex
 from ..implicit import ImplicitNode
-from ..node import Constant, Node
+from ..node import Node
 from ..plan import Change, Plan
 from .rewrite import Inputs, Made, named, rewrite
 
 
 @named("scalars", "a solve is linear: factors stand outside, where solves for parallel loads become equal")
 def pull_scalars(plan: Plan) -> Made:
-    """Normalise scalar factors."""
+    """Pull factors out of the right-hand sides of solves."""
     changes: list[Change] = []
 
     def visit(vertex: Vertex, inputs: Inputs) -> Edge | None:
-        if isinstance(vertex.node, Scale):
-            return _without_one(vertex, inputs, changes)
         if vertex.node.counts == "solve":
             return _out_of_solve(vertex, inputs, changes)
         return None
 
     return rewrite(plan, visit), changes
-
-
-def _without_one(vertex: Vertex, inputs: Inputs, changes: list[Change]) -> Edge | None:
-    factor, x = inputs[0][1], inputs[1][1]
-    node = factor.vertex.node
-    if not isinstance(node, Constant) or node.value.ndim or float(node.value) != 1.0:
-        return None
-    changes.append(Change("scalars", f"a factor of 1 at {vertex.origin.name!r} dropped", vertex, x.vertex))
-    return x
 
 
 def _out_of_solve(vertex: Vertex, inputs: Inputs, changes: list[Change]) -> Edge | None:
