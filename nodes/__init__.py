@@ -16,7 +16,8 @@ from tograph.arithmetic import (
 )
 from tograph.elementwise import Cast, Power, Reciprocal, Shift
 
-from .filters import ConeWeights, Convolve, DensityFilter, SensitivityFilter
+from .convolution import Convolve, Spectrum
+from .filters import AverageSensitivity, ConeWeights, DensityFilter, SensitivityFilter
 from .grid import Grid
 from .materials import Ramp, Simp
 from .objectives import Compliance, VolumeFraction, WeightCases
@@ -33,6 +34,7 @@ __all__ = [
     "ApplyFactor",
     "ApplyOperator",
     "Assemble",
+    "AverageSensitivity",
     "Cast",
     "Compliance",
     "ConeWeights",
@@ -64,6 +66,7 @@ __all__ = [
     "SimpDisplacement",
     "Solver",
     "SparseSolver",
+    "Spectrum",
     "Stiffness",
     "Sum",
     "VolumeEnforcing",

@@ -11,6 +11,7 @@ import tograph as tg
 from tograph import Edge, Node, Port, Spec, SpecError
 from tograph.arithmetic import Hadamard, Reciprocal
 
+from .convolution import Convolve, Spectrum
 from .grid import Grid
 
 
@@ -52,51 +53,6 @@ def _(node: ConeWeights, xp: Any, ct: Any, out: Any) -> Any:
 @tg.jvp(ConeWeights, "radius")
 def _(node: ConeWeights, xp: Any, t: Any, out: Any) -> Any:
     return xp.where(out > 0.0, xp.ones_like(out), xp.zeros_like(out)) * t
-
-
-@tg.node
-class Convolve(Node):
-    """y = w * x on the grid, zero outside: y_i = sum_j w_(i-j) x_j, the window w centred at 0.
-
-    Done by FFT, so the cost does not depend on the radius. x, y: field; w: window.
-    """
-
-    inputs = (Port("x", "field"), Port("w", "array"))
-    linear = ("x", "w")
-
-    def forward(self, xp: Any, *values: Any) -> Any:
-        """Linear convolution by zero padding."""
-        x, w = values
-        return _crop(_fft_product(xp, x, w), x.shape, tuple(n // 2 for n in w.shape))
-
-
-@tg.vjp(Convolve, "x")
-def _(node: Convolve, xp: Any, ct: Any, w: Any) -> Any:
-    # x_bar_j = sum_i w_(i-j) ct_i: the transpose of a convolution is one with the mirrored window.
-    return node.forward(xp, ct, xp.flip(w))
-
-
-def _fft_product(xp: Any, a: Any, b: Any) -> Any:
-    shape = tuple(_fast_length(m + n - 1) for m, n in zip(a.shape, b.shape, strict=True))
-    axes = tuple(range(len(shape)))
-    spectrum = xp.fft.rfftn(a, s=shape, axes=axes) * xp.fft.rfftn(b, s=shape, axes=axes)
-    return xp.fft.irfftn(spectrum, s=shape, axes=axes)
-
-
-def _fast_length(n: int) -> int:
-    """The next even length without prime factors above 5 (even, because of the real transform)."""
-    while True:
-        rest = n
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1 and n % 2 == 0:
-            return n
-        n += 1
-
-
-def _crop(x: Any, shape: tuple[int, ...], start: tuple[int, ...]) -> Any:
-    return x[tuple(slice(s, s + n) for s, n in zip(start, shape, strict=True))]
 
 
 def _like(xp: Any, value: np.ndarray, reference: Any) -> Any:
@@ -150,11 +106,17 @@ class DensityFilter(Node):
     def expand(self, specs: tuple[Spec | None, ...], *edges: Any) -> Edge:
         """Convolution with the weights, divided by the convolution of ones."""
         rho, radius = edges
-        weights = ConeWeights(self.grid, _window(self.grid, self.radius, self.max_radius, "DensityFilter"), radius)()
-        ones = tg.constant(np.ones(self.grid.shape), self.grid.field())
-        norm = Convolve()(ones, weights)
-        filtered: Edge = Hadamard()(Convolve()(rho, weights), Reciprocal()(norm))
+        reach = _window(self.grid, self.radius, self.max_radius, "DensityFilter")
+        spectrum, share = _weights(self.grid, reach, radius)
+        filtered: Edge = Hadamard()(Convolve()(rho, spectrum), share)
         return filtered
+
+
+def _weights(grid: Grid, reach: tuple[int, ...], radius: Any) -> tuple[Edge, Edge]:
+    """The spectrum of the cone weights, and 1 / sum_j w_ij: what does not depend on the field."""
+    spectrum: Edge = Spectrum(grid.shape)(ConeWeights(grid, reach, radius)())
+    ones = tg.constant(np.ones(grid.shape), grid.field())
+    return spectrum, Reciprocal()(Convolve()(ones, spectrum))
 
 
 @tg.node
@@ -182,28 +144,44 @@ class SensitivityFilter(Node):
         require_on_grid(specs[0], self.grid)
         return specs[0]
 
+    def expand(self, specs: tuple[Spec | None, ...], *edges: Any) -> Edge:
+        """The heuristic, given the weights, which do not depend on the design."""
+        weights = _weights(self.grid, _reach(self.grid, self.radius), self.radius)
+        same: Edge = AverageSensitivity(self.gamma)(edges[0], *weights)
+        return same
+
+
+@tg.node
+class AverageSensitivity(Node):
+    """y = rho; on the way back rho_bar = (W * (rho ct)) s / max(gamma, rho): an *inexact* rule by design.
+
+    rho, y: field; W: array, the `Spectrum` of the weights; s: field, 1 / sum_j w_ij. See `SensitivityFilter`.
+    """
+
+    inputs = (Port("rho", "field"), Port("W", "array"), Port("s", "field"))
+    gamma: float = 1e-3
+
+    def flops(self, inputs: tuple[Spec, ...], outputs: tuple[Spec, ...]) -> int:
+        """None forward; a convolution on the way back."""
+        return Convolve().flops(inputs, outputs) if len(inputs) > 3 else 0
+
     def forward(self, xp: Any, *values: Any) -> Any:
         """rho."""
         return values[0]
 
-    def average(self, xp: Any, field: Any, transposed: bool = False) -> Any:
-        """sum_j w_ij f_j / sum_j w_ij, or its transpose."""
-        weights = ConeWeights(self.grid, _reach(self.grid, self.radius), self.radius)
-        w = _like(xp, np.maximum(0.0, self.radius - weights.distance()), field)
-        convolve = Convolve().forward
-        norm = convolve(xp, xp.ones_like(field), w)
-        return convolve(xp, field / norm, w) if transposed else convolve(xp, field, w) / norm
+
+tg.zero(AverageSensitivity, "W", "s", reason="the weights are used for the sensitivity only")
 
 
-@tg.vjp(SensitivityFilter, "rho", exact=False)
-def _(node: SensitivityFilter, xp: Any, ct: Any, rho: Any) -> Any:
-    return node.average(xp, rho * ct) / xp.clip(rho, node.gamma, None)
+@tg.vjp(AverageSensitivity, "rho", exact=False)
+def _(node: AverageSensitivity, xp: Any, ct: Any, rho: Any, W: Any, s: Any) -> Any:
+    return s * Convolve().forward(xp, rho * ct, W) / xp.clip(rho, node.gamma, None)
 
 
-@tg.jvp(SensitivityFilter, "rho", exact=False)
-def _(node: SensitivityFilter, xp: Any, t: Any, rho: Any) -> Any:
+@tg.jvp(AverageSensitivity, "rho", exact=False)
+def _(node: AverageSensitivity, xp: Any, t: Any, rho: Any, W: Any, s: Any) -> Any:
     # The transpose of the heuristic above, so that forward and reverse mode agree with each other.
-    return rho * node.average(xp, t / xp.clip(rho, node.gamma, None), transposed=True)
+    return rho * Convolve().forward(xp, s * t / xp.clip(rho, node.gamma, None), W)
 
 
 def require_on_grid(spec: Spec, grid: Grid, port: str = "rho") -> None:
@@ -217,4 +195,10 @@ def require_on_grid(spec: Spec, grid: Grid, port: str = "rho") -> None:
         )
 
 
-__all__ = ["ConeWeights", "Convolve", "DensityFilter", "SensitivityFilter", "require_on_grid"]
+__all__ = [
+    "AverageSensitivity",
+    "ConeWeights",
+    "DensityFilter",
+    "SensitivityFilter",
+    "require_on_grid",
+]

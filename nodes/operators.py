@@ -8,6 +8,7 @@ import attrs
 
 import tograph as tg
 from tograph import Axis, Edge, Node, Port, Spec
+from tograph.columns import width
 
 from .pattern import ElementPattern, as_cases, from_cases
 
@@ -26,6 +27,10 @@ class ApplyOperator(Node):
     def infer(self, *specs: Spec) -> Spec:
         """As u."""
         return specs[1]
+
+    def flops(self, inputs: tuple[Spec, ...], outputs: tuple[Spec, ...]) -> int:
+        """A matrix-vector product per element and case."""
+        return self.pattern.element_flops(width(inputs[-1]))
 
     def forward(self, xp: Any, *values: Any) -> Any:
         """Gather, multiply by every term's element matrix, scatter."""
@@ -60,9 +65,12 @@ class Dyad(Node):
 
     def infer(self, *specs: Spec) -> Spec:
         """A dyad with as many terms as there are cases."""
-        cases = specs[0].shape[1] if len(specs[0].shape) > 1 else 1
-        axes = (Axis("pair", 2), Axis("case", cases), Axis("dof", self.pattern.n_dofs))
+        axes = (Axis("pair", 2), Axis("case", width(specs[0])), Axis("dof", self.pattern.n_dofs))
         return Spec("dyad", axes, specs[0].dtype, structure=self.pattern)
+
+    def flops(self, inputs: tuple[Spec, ...], outputs: tuple[Spec, ...]) -> int:
+        """None: the product is never formed."""
+        return 0
 
     def forward(self, xp: Any, *values: Any) -> Any:
         """The pair."""

@@ -126,6 +126,11 @@ class Assemble(Node):
         require_on_grid(specs[0], self.pattern.grid, "E")
         return Spec("operator", specs[0].axes, specs[0].dtype, structure=self.pattern)
 
+    def flops(self, inputs: tuple[Spec, ...], outputs: tuple[Spec, ...]) -> int:
+        """None forward; a derivative multiplies the element matrix by a vector per element and case."""
+        dyads = [spec.axes[1].size for spec in inputs if spec.kind == "dyad" and len(spec.axes) == 3]
+        return self.pattern.element_flops(sum(dyads))
+
     def forward(self, xp: Any, *values: Any) -> Any:
         """The pair (moduli, element matrices)."""
         E, K_e = values

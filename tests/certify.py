@@ -17,6 +17,7 @@ import tograph as tg
 from tograph import Edge, Graph, Node
 from tograph import nodes as n
 from tograph.check import node_graph
+from tograph.columns import JoinColumns, TakeColumns
 from tograph.declare import Detach, Source, WithGradientOf
 from tograph.derivative import Jvp, Vjp
 from tograph.expand import Block
@@ -106,6 +107,7 @@ SMALL = {"E_min": "1e-9 beside 1 cannot be moved visibly: see the first example"
 NO_WINDOW = {"radius": "ConeWeights and the filters need `max_radius` for a wired radius: see the next example"}
 HEURISTIC = {"radius": "the heuristic has no derivative in its radius"}
 BY_HAND = dict.fromkeys(("p", "E_min", "E_max", "nu"), "the rule by hand is for densities and loads only")
+WEIGHTS = tg.constant(normal(4, 4)), tg.constant(uniform(3, 4))
 MASK = np.arange(12).reshape(3, 4) % 3 == 0
 
 CERTIFIED: dict[type[Node], tuple[Example, ...]] = {
@@ -118,6 +120,15 @@ CERTIFIED: dict[type[Node], tuple[Example, ...]] = {
         Example(n.Scale(), (0.7, normal(3, 4))),
         Example(n.Scale(), (0.0, np.zeros(3))),
         Example(n.Scale(), (1.0, 2.0)),
+    ),
+    JoinColumns: (
+        Example(JoinColumns(), (normal(4), normal(4, 2), normal(4))),
+        Example(JoinColumns(), (normal(1),)),
+    ),
+    TakeColumns: (
+        Example(TakeColumns(1), (normal(4, 3),)),
+        Example(TakeColumns(0, 2), (normal(4, 3),)),
+        Example(TakeColumns(2, 1), (normal(1, 3),)),
     ),
     n.Dot: (
         Example(n.Dot(), (normal(3, 4), normal(3, 4))),
@@ -159,10 +170,19 @@ CERTIFIED: dict[type[Node], tuple[Example, ...]] = {
         Example(n.ConeWeights(SINGLE, (0, 0), 0.5)),
     ),
     n.Convolve: (
-        Example(n.Convolve(), (uniform(3, 4), uniform(3, 5))),
-        Example(n.Convolve(), (uniform(1, 1), uniform(1, 1))),
-        Example(n.Convolve(), (np.zeros((2, 3)), np.ones((5, 7)))),
-        Example(n.Convolve(), (uniform(3, 2, 2), np.ones((3, 3, 1)))),
+        Example(n.Convolve(), (uniform(3, 4), normal(4, 4))),
+        Example(n.Convolve(), (uniform(1, 1), uniform(2, 2))),
+        Example(n.Convolve(), (np.zeros((2, 3)), np.ones((6, 5)))),
+        Example(n.Convolve(), (uniform(3, 2, 2), np.ones((4, 4, 2)))),
+    ),
+    n.Spectrum: (
+        Example(n.Spectrum((3, 4)), (uniform(3, 5),)),
+        Example(n.Spectrum((1, 1)), (uniform(1, 1),)),
+        Example(n.Spectrum((3, 2, 2)), (np.ones((3, 3, 1)),)),
+    ),
+    n.AverageSensitivity: (
+        Example(n.AverageSensitivity(), (density(uniform(3, 4)), *WEIGHTS)),
+        Example(n.AverageSensitivity(), (density(0.0), *WEIGHTS)),
     ),
     n.DensityFilter: (
         Example(n.DensityFilter(GRID, radius=1.7), (density(uniform(3, 4)),), constant=NO_WINDOW),

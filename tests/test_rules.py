@@ -24,7 +24,7 @@ EXAMPLES = [
     for kind, examples in CERTIFIED.items()
     for i, example in enumerate(examples)
 ]
-HEURISTIC = {"SensitivityFilter"}
+HEURISTIC = {"SensitivityFilter", "AverageSensitivity"}
 KEYS = "import certify; print([e.node.key for es in certify.CERTIFIED.values() for e in es])"
 
 

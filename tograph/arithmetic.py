@@ -41,6 +41,10 @@ class Add(Node):
             require_same(specs[0], spec, ("terms0", f"terms{i}"))
         return next((spec for spec in specs if spec.kind != "array"), specs[0])
 
+    def flops(self, inputs: tuple[Spec, ...], outputs: tuple[Spec, ...]) -> int:
+        """A sum per entry and further term; lists of products are only joined."""
+        return (len(inputs) - 1) * outputs[0].size if outputs[0].kind not in ("operator", "dyad") else 0
+
     def forward(self, xp: Any, *values: Any) -> Any:
         """Sum."""
         if is_sum_of_products(values[0]):
@@ -101,6 +105,10 @@ class Dot(Node):
         if specs[0].shape != specs[1].shape:
             require_same(specs[0], specs[1], ("a", "b"))
         return scalar(_product_unit(specs[0].unit, specs[1].unit))
+
+    def flops(self, inputs: tuple[Spec, ...], outputs: tuple[Spec, ...]) -> int:
+        """A product and a sum per entry."""
+        return 2 * inputs[0].size
 
     def forward(self, xp: Any, *values: Any) -> Any:
         """Sum of products."""

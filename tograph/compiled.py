@@ -12,7 +12,7 @@ from .edge import Edge
 from .graph import Graph, source_of
 from .hosting import to_device
 from .lower import Lowered, Step, lower
-from .passes import run_passes
+from .passes import run_compared, run_passes
 from .passes.roots import require_converged
 from .plan import Label, Plan, Request
 from .planning import make_plan
@@ -31,13 +31,19 @@ class Function:
     """
 
     def __init__(
-        self, graph: Graph, backend: Backend, request: Request, pack: Callable[[dict[Label, Any]], Any]
+        self,
+        graph: Graph,
+        backend: Backend,
+        request: Request,
+        pack: Callable[[dict[Label, Any]], Any],
+        debug: bool = False,
     ) -> None:
         self.graph = graph
         self.backend = backend
         self.request = request
         self._pack = pack
-        self.plan: Plan = run_passes(make_plan(graph, request, backend.name))
+        made = make_plan(graph, request, backend.name)
+        self.plan: Plan = run_compared(made, backend) if debug else run_passes(made)
         self._slots: list[Any] | None = None
 
     @cached_property

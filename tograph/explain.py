@@ -40,11 +40,16 @@ class Explanation:
         factorizations: matrix factorisations per evaluation.
         solves: calls of a factor per evaluation.
         right_hand_sides: right-hand sides solved for per evaluation, all calls together.
+        naive: the same counts, and the steps, as differentiation left them, before the passes.
+        flops: floating-point operations per evaluation, estimated step by step (see `Node.flops`).
         residual_bytes: bytes of computed values that the forward pass keeps for the derivative
             (without inputs, constants, and what a solver keeps inside its factor).
         steps: one row per vertex, in the order of execution.
         rules: one row per vertex and input that was differentiated: which rule was taken.
+        hoisted: what is computed on the first call only, since it does not depend on the inputs.
         passes: one row per change made by a pass, with its reason.
+        stages: one row per pass that changed something, with what it added (or, below zero, took away).
+        savings: a sentence for everything that is not computed, or not so often.
         no_path: derivatives that do not exist, with the reason.
     """
 
@@ -55,10 +60,15 @@ class Explanation:
     factorizations: int
     solves: int
     right_hand_sides: int
+    naive: dict[str, int]
+    flops: int
     residual_bytes: int
     steps: tuple[dict[str, Any], ...]
     rules: tuple[dict[str, Any], ...]
+    hoisted: tuple[str, ...]
     passes: tuple[dict[str, Any], ...]
+    stages: tuple[dict[str, Any], ...]
+    savings: tuple[str, ...]
     no_path: tuple[dict[str, Any], ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,10 +80,14 @@ class Explanation:
             f"{self.computes}   [{self.backend}, {self.dtype}, graph {self.graph[:12]}]",
             f"  factorizations {self.factorizations}, solves {self.solves}, right-hand sides {self.right_hand_sides}, "
             f"residuals {readable_bytes(self.residual_bytes)}",
+            f"  without passes: factorizations {self.naive['factorizations']}, solves {self.naive['solves']}, "
+            f"right-hand sides {self.naive['right-hand sides']}, steps {self.naive['steps']}",
+            f"  about {readable_count(self.flops)} floating-point operations per evaluation",
             "",
             *_table("steps", self.steps, ("segment", "name", "operation", "role", "output")),
             *_table("rules", self.rules, ("node", "port", "operation", "rule", "declared")),
             *_table("passes", self.passes, ("by", "reason")),
+            *_list("savings", self.savings),
             *_table("no derivative", self.no_path, ("of", "wrt", "word", "reason")),
         ]
         return "\n".join(lines).rstrip()
@@ -84,6 +98,7 @@ def explain(function: Function) -> Explanation:
     plan, schedule = function.plan, function.schedule
     where = {v: f"{'once' if s.once else s.where} {i}" for i, s in enumerate(schedule.segments) for v in s.vertices}
     running = [v for s in schedule.segments if not s.once for v in s.vertices]
+    once = [v for s in schedule.segments if s.once for v in s.vertices]
     solves = [v for v in running if v.node.counts == "solve"]
     real = 8 if function.backend.dtype == "float64" else 4
     return Explanation(
@@ -93,13 +108,35 @@ def explain(function: Function) -> Explanation:
         graph=plan.graph.hash,
         factorizations=sum(v.node.counts == "factorization" for v in running),
         solves=len(solves),
-        right_hand_sides=sum(_cases(v, plan) for v in solves),
+        right_hand_sides=sum(plan.columns(v) for v in solves),
+        naive=(plan.history[0].before if plan.history else plan).counts,
+        flops=sum(_flops(v, plan) for v in running),
         residual_bytes=sum(plan.specs[e.vertex][e.index].nbytes(real) for e in residuals(plan)),
         steps=tuple(_step(v, where[v], plan) for s in schedule.segments for v in s.vertices),
         rules=tuple(_rule(used) for used in plan.used),
+        hoisted=tuple(_named(v) for v in once),
         passes=tuple({"by": c.by, "reason": c.reason} for c in plan.changes),
+        stages=tuple({"name": s.name, "reason": s.reason, **s.counters} for s in plan.history),
+        savings=_savings(plan, once),
         no_path=tuple({"of": k[0], "wrt": k[1], "word": v.word, "reason": v.reason} for k, v in plan.no_path.items()),
     )
+
+
+SAVES = ("sharing", "linearity", "batching")
+"""The passes whose every change saves work."""
+
+
+def _savings(plan: Plan, once: list[Vertex]) -> tuple[str, ...]:
+    """What is not computed, or not so often, and why; copies of constants are not worth a sentence."""
+    saved = [c for c in plan.changes if c.by in SAVES and not (c.removed and isinstance(c.removed.node, Constant))]
+    hoisted = (f"{_named(v)} does not depend on the inputs: computed on the first call only" for v in once)
+    return tuple(dict.fromkeys((*(c.reason for c in saved), *hoisted)))
+
+
+def _flops(vertex: Vertex, plan: Plan) -> int:
+    inputs = tuple(plan.specs[edge.vertex][edge.index] for edge in vertex.edges)
+    node = vertex.node.of if isinstance(vertex.node, Vjp | Jvp) else vertex.node
+    return node.flops(inputs, plan.specs[vertex])
 
 
 def residuals(plan: Plan) -> list[Edge]:
@@ -119,20 +156,19 @@ def _request(plan: Plan) -> str:
     return REQUESTS[plan.request.mode].format(of=of, wrt=wrt)
 
 
-def _cases(vertex: Vertex, plan: Plan) -> int:
-    """Right-hand sides of one solve: the columns of its result."""
-    shape = plan.specs[vertex][0].shape
-    return shape[1] if len(shape) > 1 else 1
+def _named(vertex: Vertex) -> str:
+    return vertex.origin.name + (f".{vertex.origin.part}" if vertex.origin.part else "")
 
 
 def _step(vertex: Vertex, segment: str, plan: Plan) -> dict[str, Any]:
     how = vertex.node.how if isinstance(vertex.node, Vjp | Jvp) else ""
     return {
         "segment": segment,
-        "name": vertex.origin.name + (f".{vertex.origin.part}" if vertex.origin.part else ""),
+        "name": _named(vertex),
         "operation": vertex.node.title,
         "role": " ".join(part for part in (vertex.origin.role, how) if part),
         "output": ", ".join(spec.label() for spec in plan.specs[vertex]),
+        "flops": _flops(vertex, plan),
     }
 
 
@@ -146,6 +182,10 @@ def _rule(used: Any) -> dict[str, Any]:
         "rule_at": str(used.rule.where) if used.rule else "",
         "declared": str(used.vertex.origin.where),
     }
+
+
+def _list(title: str, lines: tuple[str, ...]) -> list[str]:
+    return [title, *(f"  {line}" for line in lines), ""] if lines else []
 
 
 def _table(title: str, rows: tuple[dict[str, Any], ...], columns: tuple[str, ...]) -> list[str]:
@@ -166,3 +206,13 @@ def readable_bytes(count: int) -> str:
             return f"{value:.3g} {unit}"
         value /= 1000
     return f"{value:.3g} GB"
+
+
+def readable_count(count: int) -> str:
+    """A large number with two digits: `1.2 million`."""
+    value = float(count)
+    for unit in ("", " thousand", " million"):
+        if value < 1000:
+            return f"{value:.2g}{unit}" if value < 100 else f"{value:.0f}{unit}"
+        value /= 1000
+    return f"{value:.3g} billion"

@@ -102,6 +102,13 @@ class Node:
         """An equal but cheaper node for these inputs, with the reason; None if there is none."""
         return None
 
+    def flops(self, inputs: tuple[Spec, ...], outputs: tuple[Spec, ...]) -> int:
+        """Floating-point operations of one run, estimated; the default is one per entry of the largest array.
+
+        Also asked for a derivative of this node, with what goes into and out of that.
+        """
+        return max((spec.size for spec in (*inputs, *outputs)), default=0)
+
     def describe(self) -> str:
         """The parameters as shown in diagrams and listings, e.g. `p=3 E_min=1e-09`."""
         shown = []

@@ -38,16 +38,21 @@ class Program:
         graph: the workflow.
         backend: "jax", "torch" or "numpy" (values only; the reference).
         dtype: "float64" or "float32": what "real" ports hold. Set per program, never process-wide.
+        debug: evaluate every plan on random numbers before and after every pass of the compiler.
         options: backend options, e.g. `compiled=True` for `torch.compile`.
 
     Raises:
         GraphError: the graph is not valid.
+        PassError: with `debug`, when a function is asked for: a pass changed a result; says which and by how much.
     """
 
-    def __init__(self, graph: Graph, backend: str = "jax", *, dtype: str = "float64", **options: Any) -> None:
+    def __init__(
+        self, graph: Graph, backend: str = "jax", *, dtype: str = "float64", debug: bool = False, **options: Any
+    ) -> None:
         graph.validate()
         self.graph = graph
         self.dtype = dtype
+        self.debug = debug
         self.backend = load_backend(backend, dtype, **options)
         self._functions: dict[tuple[Request, str], Function] = {}
         self._embeddings: dict[str | tuple[str, ...] | None, Any] = {}
@@ -135,7 +140,7 @@ class Program:
     def _function(self, request: Request, form: str, pack: Callable[[dict[Label, Any]], Any]) -> Function:
         key = (request, form)
         if key not in self._functions:
-            self._functions[key] = Function(self.graph, self.backend, request, pack)
+            self._functions[key] = Function(self.graph, self.backend, request, pack, self.debug)
         return self._functions[key]
 
     def as_jax(self, of: str | Sequence[str] | None = None) -> Callable[..., Any]:

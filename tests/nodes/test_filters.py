@@ -86,16 +86,20 @@ def test_sensitivity_filter_is_the_heuristic(grid: n.Grid, backend: str, rng: np
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_convolution_is_the_sum(backend: str, rng: np.random.Generator) -> None:
-    x, w = rng.normal(size=(4, 5)), rng.normal(size=(3, 5))
+@pytest.mark.parametrize("window", [(3, 5), (1, 1), (7, 9), (9, 1)])
+def test_convolution_is_the_sum(backend: str, window: tuple[int, int], rng: np.random.Generator) -> None:
+    x, w = rng.normal(size=(4, 5)), rng.normal(size=window)
+    w = w + np.flip(w)  # even
+    middle = np.array(window) // 2
     expected = np.zeros_like(x)
-    for i, j in np.ndindex(*x.shape):
-        for k, m in np.ndindex(*x.shape):
-            a, b = i - k + 1, j - m + 2
-            if 0 <= a < 3 and 0 <= b < 5:
-                expected[i, j] += w[a, b] * x[k, m]
-    edge, window = tg.source("x", tg.Spec("field", (tg.Axis("ny", 4), tg.Axis("nx", 5)))), tg.constant(w)
-    found = Graph([edge], {"y": n.Convolve()(edge, window)}).compile(backend)(x)["y"]
+    for at in np.ndindex(*x.shape):
+        for other in np.ndindex(*x.shape):
+            d = tuple(np.array(at) - np.array(other) + middle)
+            if all(0 <= i < size for i, size in zip(d, window, strict=True)):
+                expected[at] += w[d] * x[other]
+    edge = tg.source("x", tg.Spec("field", (tg.Axis("ny", 4), tg.Axis("nx", 5))))
+    y = n.Convolve()(edge, n.Spectrum((4, 5))(w))
+    found = Graph([edge], {"y": y}).compile(backend)(x)["y"]
     assert np.allclose(found, expected, rtol=1e-12, atol=1e-13)
 
 

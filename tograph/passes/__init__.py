@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ..backends.base import Backend
 from ..plan import Plan, Stage
 from .algebra import simplify
 from .batching import batch_columns
+from .compare import Comparison
 from .cuts import remove_detached
 from .linearity import merge_sums
 from .rewrite import Pass
@@ -18,6 +20,7 @@ from .roots import watch_roots
 from .scalars import pull_scalars
 from .sharing import share
 from .symmetry import use_symmetry
+from .verify import PassError, verify
 
 PASSES: tuple[Pass, ...] = (
     remove_detached,
@@ -50,16 +53,32 @@ def run_passes(
     return plan
 
 
+def run_compared(plan: Plan, backend: Backend, passes: Sequence[Callable[[Plan], Plan]] = PASSES) -> Plan:
+    """Run passes, and evaluate the plan before and after each of them on random numbers.
+
+    Raises:
+        PassError: a pass changed a result, or made an invalid plan; names it.
+    """
+    comparison = Comparison(backend)
+    made = run_passes(plan, passes, comparison)
+    comparison.require_equal()
+    return made
+
+
 __all__ = [
     "PASSES",
+    "Comparison",
     "Pass",
+    "PassError",
     "batch_columns",
     "merge_sums",
     "pull_scalars",
     "remove_detached",
+    "run_compared",
     "run_passes",
     "share",
     "simplify",
     "use_symmetry",
+    "verify",
     "watch_roots",
 ]

@@ -133,8 +133,11 @@ def _flat(place: Place) -> Simpler:
         inner = isinstance(new.vertex.node, Add) and place.uses[old] == 1 and ours
         terms += new.vertex.edges if inner else (new,)
     kept = [edge for edge in terms if not _is_zero(edge)] or terms[:1]
-    if kept == [edge for _, edge in place.inputs]:
+    given = [edge for _, edge in place.inputs]
+    if kept == given:
         return None
+    if len(kept) == 1 and kept[0] in given and place.spec(given.index(kept[0])) == place.spec():
+        return kept[0], "x + 0 is x"
     total = Vertex(place.vertex.node, tuple((f"terms{i}", e) for i, e in enumerate(kept)), place.vertex.origin)
     return Edge(total), f"one sum of {len(kept)} terms"
 
