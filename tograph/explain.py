@@ -129,7 +129,8 @@ SAVES = ("sharing", "linearity", "batching")
 def _savings(plan: Plan, once: list[Vertex]) -> tuple[str, ...]:
     """What is not computed, or not so often, and why; copies of constants are not worth a sentence."""
     saved = [c for c in plan.changes if c.by in SAVES and not (c.removed and isinstance(c.removed.node, Constant))]
-    hoisted = (f"{_named(v)} does not depend on the inputs: computed on the first call only" for v in once)
+    names = ", ".join(dict.fromkeys(map(_named, once)))
+    hoisted = (f"computed on the first call only, since they do not depend on the inputs: {names}",) if once else ()
     return tuple(dict.fromkeys((*(c.reason for c in saved), *hoisted)))
 
 
