@@ -21,6 +21,7 @@ from tograph import nodes as n  # noqa: E402
 from tograph.cli.figures import density_figure, save  # noqa: E402
 from tograph.cli.gallery import save_gallery  # noqa: E402
 from tograph.cli.scene import physical_density, scene_of  # noqa: E402
+from tograph.draw import draw  # noqa: E402
 from tograph.problems import PROBLEMS, SUITE, TASKS, hoyer, mbb, two_load_cantilever  # noqa: E402
 
 DOCS = ROOT / "docs"
@@ -104,6 +105,10 @@ def draw_graphs(folder: Path) -> None:
     own.draw(folder / "own_nodes_reverse.svg", of=("energy", "peak"), wrt="rho")
     methods = from_page("which-derivative", "study")
     methods.draw(folder / "methods_reverse.svg", of="compliance", wrt="rho")
+    passes = from_page("compiler", "step").plan
+    stages = {stage.name: stage for stage in passes.history}
+    draw(stages["sharing"].before, folder / "pass_before_sharing.svg")
+    draw(stages["batching"].after, folder / "pass_after_batching.svg")
     network = from_page("wrap-your-own-solver", "graph")
     network.draw(folder / "host_reverse.svg", of="power", wrt="k")
 

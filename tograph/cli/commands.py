@@ -107,6 +107,7 @@ def run(target: str, max_iter: int, tol: float, backend: str, out: Path | None, 
 @click.option("--of", help="Output that is differentiated. [default: compliance, or the first]")
 @click.option("--wrt", help="Input it is differentiated by. [default: the design]")
 @click.option("--detail", is_flag=True, help="Draw every step that runs instead of one box per declared node.")
+@click.option("--passes", is_flag=True, help="Draw the program after every pass of the compiler, into a folder.")
 @backend_option
 @click.option("--out", type=click.Path(path_type=Path), help="File; its ending is the format. [default: NAME_PASS.svg]")
 @json_option
@@ -117,21 +118,27 @@ def draw(target: str, view: str, backend: str, out: Path | None, as_json: bool, 
     Examples:
       tograph draw mbb --pass reverse --out reverse.svg
       tograph draw mbb --pass tangent --detail --out tangent.pdf
+      tograph draw mbb --pass reverse --passes --out passes
     """
-    from .drawing import drawing_path
+    from .drawing import drawing_path, passes_drawn
 
-    of, wrt = given.pop("of"), given.pop("wrt")
+    of, wrt, passes = given.pop("of"), given.pop("wrt"), given.pop("passes")
     with sentences(), only_json(as_json):
         workflow = find_workflow(target, given)
-        path = drawing_path(out or Path(f"{workflow.file_name}_{view}.svg"))
+        where = out or Path(f"{workflow.file_name}_passes" if passes else f"{workflow.file_name}_{view}.svg")
+        path = where if passes else drawing_path(where)
         derivative = {} if view == "forward" else {"of": of or workflow.objective, "wrt": wrt or workflow.design}
         if view == "forward" and (of or wrt):
             raise click.UsageError("the forward pass has no --of or --wrt; add --pass reverse or --pass tangent.")
-        workflow.graph.draw(path, view=view, backend=backend, detail=detail, **derivative)
+        asked = {"view": view, "backend": backend, **derivative}
+        files = passes_drawn(workflow.graph, path, asked) if passes else []
+        if not passes:
+            workflow.graph.draw(path, detail=detail, **asked)
     if as_json:
-        click.echo(
-            to_json({"problem": workflow.name, "pass": view, "backend": backend, **derivative, "file": str(path)})
-        )
+        made = {"files": files} if passes else {"file": str(path)}
+        click.echo(to_json({"problem": workflow.name, "pass": view, "backend": backend, **derivative, **made}))
+    elif passes:
+        click.echo("\n".join(files))
     else:
         click.echo(f"{path}: the {view} pass of {workflow.name}")
 

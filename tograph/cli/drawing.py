@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 
-from tograph.draw import FORMATS
+from tograph.draw import FORMATS, draw_passes
+from tograph.graph import Graph
 
 
 def drawing_path(path: Path) -> Path:
@@ -28,3 +30,15 @@ def drawing_path(path: Path) -> Path:
     except OSError as error:
         raise click.BadParameter(f"cannot write to {path}: {error.strerror}.", param_hint="'--out'") from None
     return path
+
+
+def passes_drawn(graph: Graph, folder: Path, asked: dict[str, Any]) -> list[str]:
+    """The files of `draw_passes`.
+
+    Raises:
+        click.BadParameter: the folder cannot be made or written to.
+    """
+    try:
+        return [str(path) for path in draw_passes(graph, folder, **asked)]
+    except OSError as error:
+        raise click.BadParameter(f"cannot write to {folder}: {error.strerror}.", param_hint="'--out'") from None

@@ -23,6 +23,7 @@ from .dot import to_dot
 from .executed import executed
 from .model import Diagram
 from .render import FORMATS, format_of, render
+from .stages import stages
 
 Names = str | tuple[str, ...] | list[str] | None
 
@@ -97,6 +98,39 @@ def draw(
     return drawing
 
 
+def draw_passes(
+    what: Graph | Program | Function | Plan,
+    folder: str | Path,
+    *,
+    of: Names = None,
+    wrt: Names = None,
+    view: str | None = None,
+    backend: str = "jax",
+    format: str = "svg",
+    detail: bool = True,
+) -> list[Path]:
+    """Draw what every pass of the compiler changed: one picture before the passes, one after each that did something.
+
+    Args:
+        what, of, wrt, view, backend, detail: as for `draw`.
+        folder: is made; its files are `0_differentiated.svg`, then `1_` and so on with the names of the passes.
+        format: of all files.
+
+    Returns:
+        The files in order.
+
+    Raises:
+        TographError, GraphError: as for `draw`.
+    """
+    target = Path(folder)
+    plan, dtype = _plan(what, _names(of), _names(wrt), view, backend)
+    target.mkdir(parents=True, exist_ok=True)
+    return [
+        Drawing(diagram).save(target / f"{i}_{name}.{format}", format)
+        for i, (name, diagram) in enumerate(stages(plan, detail=detail, dtype=dtype))
+    ]
+
+
 def _names(given: Names) -> tuple[str, ...]:
     return () if given is None else (given,) if isinstance(given, str) else tuple(given)
 
@@ -109,17 +143,25 @@ def _diagram(
     backend: str,
     detail: bool,
 ) -> Diagram:
+    if isinstance(what, Graph | Program) and _view(of, wrt, view) == "forward" and not detail:
+        return declared(what) if isinstance(what, Graph) else declared(what.graph, what.backend.name, what.dtype)
+    plan, dtype = _plan(what, of, wrt, view, backend)
+    return executed(plan, detail=detail, dtype=dtype)
+
+
+def _plan(
+    what: Graph | Program | Function | Plan, of: tuple[str, ...], wrt: tuple[str, ...], view: str | None, backend: str
+) -> tuple[Plan, str]:
+    """What is to be drawn, after its passes, and its precision if it has one."""
     if isinstance(what, Function):
-        return executed(what.plan, detail=detail, dtype=what.backend.dtype)
+        return what.plan, what.backend.dtype
     if isinstance(what, Plan):
-        return executed(what, detail=detail)
+        return what, ""
     graph, dtype = (what.graph, what.dtype) if isinstance(what, Program) else (what, "")
     chosen, name = _view(of, wrt, view), what.backend.name if isinstance(what, Program) else backend
-    if chosen == "forward" and not detail:
-        return declared(graph, name if dtype else "", dtype)
     mode = "value" if chosen in ("forward", "executed") else chosen
     request = Request(of or tuple(graph.outputs), wrt if mode != "value" else (), mode)
-    return executed(run_passes(make_plan(graph, request, name)), detail=detail, dtype=dtype)
+    return run_passes(make_plan(graph, request, name)), dtype
 
 
 def _view(of: tuple[str, ...], wrt: tuple[str, ...], view: str | None) -> str:
@@ -135,4 +177,4 @@ def _view(of: tuple[str, ...], wrt: tuple[str, ...], view: str | None) -> str:
 
 VIEWS = ("forward", "executed", "reverse", "tangent")
 
-__all__ = ["FORMATS", "VIEWS", "Diagram", "Drawing", "draw"]
+__all__ = ["FORMATS", "VIEWS", "Diagram", "Drawing", "draw", "draw_passes"]
