@@ -7,6 +7,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the order of a parallel sum changes its last digits
 
+import functools
 import random
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+
+from tograph.passes import run_passes, verify
 
 hypothesis.settings.register_profile("tograph", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("tograph")
@@ -38,3 +41,10 @@ def _seeds() -> None:
     np.random.seed(2026)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(2026)
+
+
+@pytest.fixture(autouse=True)
+def _verified(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every plan that any test compiles is verified after every pass."""
+    for module in ("compiled", "embed", "draw"):
+        monkeypatch.setattr(f"tograph.{module}.run_passes", functools.partial(run_passes, watch=verify))

@@ -207,10 +207,22 @@ def test_a_task_of_the_suite_is_a_target() -> None:
 # explain and check
 
 
+def test_draw_passes(tmp_path: Path) -> None:
+    options = (*SMALL, "--pass", "reverse", "--passes", "--out", str(tmp_path / "passes"), "--json")
+    told = json.loads(succeed("draw", "mbb", *options))
+    names = [Path(file).name for file in told["files"]]
+    assert names[0] == "0_differentiated.svg" and "sharing" in names[-1]
+    assert sorted(names) == sorted(path.name for path in (tmp_path / "passes").iterdir())
+
+
 def test_explain() -> None:
     told = json.loads(succeed("explain", "mbb", *SMALL, "--json"))
     assert (told["factorizations"], told["solves"], told["right_hand_sides"]) == (1, 1, 1)
     assert told["residual_bytes"] > 0 and told["rules"] and told["problem"] == "mbb"
+    assert (told["naive"]["solves"], told["naive"]["right-hand sides"]) == (2, 2) and told["flops"] > 1000
+    assert any("computed on the first call only" in sentence for sentence in told["savings"])
+    assert any("spectrum" in name for name in told["hoisted"])
+    assert {"symmetry", "sharing"} <= {stage["name"] for stage in told["stages"]}
     assert "factorizations 1, solves 1" in succeed("explain", "mbb", *SMALL, "--backend", "torch")
 
 

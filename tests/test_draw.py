@@ -13,7 +13,7 @@ import pytest
 import tograph as tg
 from tograph import nodes as n
 from tograph.arithmetic import Dot
-from tograph.draw import FORMATS, Drawing, draw
+from tograph.draw import FORMATS, Drawing, draw, draw_passes
 from tograph.draw.executed import executed
 from tograph.draw.model import Box, Diagram, Wire
 from tograph.draw.style import ARROWS, BADGES, BOXES
@@ -527,3 +527,27 @@ def test_labels_are_escaped() -> None:
     y = tg.detach(x, 'a < b & "c"', name="cut<1>") * 2.0
     svg = str(draw(tg.Graph([x], {"y > 1": y}, name="<graph>")))
     assert "&lt;graph&gt;" in svg and "y &gt; 1" in svg and "a &lt; b &amp;" in svg
+
+
+def test_the_saved_solve_is_still_seen_when_the_state_shares_its_call() -> None:
+    problem = small()
+    rho = tg.source("rho", problem.grid.field())
+    u = n.LinearSolve()(n.Stiffness(problem.grid, fixed=problem.fixed)(rho), problem.load)
+    tip = Dot()(u, np.eye(1, problem.grid.n_dofs(), 9)[0])
+    diagram = reverse(tg.Graph([rho], {"c": n.Compliance()(u, problem.load), "tip": tip}), "c", "tip")
+    saved = only([arrow for arrow in diagram.arrows if arrow.kind == "saved"])  # type: ignore[arg-type]
+    assert saved.tail == "u"  # type: ignore[attr-defined]
+    assert only(diagram.find(kind="adjoint")).id.endswith("of tip")
+
+
+def test_one_picture_before_the_passes_and_one_after_each(tmp_path: Path) -> None:
+    files = draw_passes(displacement(), tmp_path / "new" / "folder", of="tip", wrt="rho", format="json")
+    names = ["differentiated", "symmetry", "algebra", "batching"]
+    assert [path.name for path in files] == [f"{i}_{name}.json" for i, name in enumerate(names)]
+    first, *_, last = (json.loads(path.read_text(encoding="utf-8")) for path in files)
+    assert first["header"]["computes"] == "before the passes"
+    assert last["header"]["computes"].startswith("after batching: independent right-hand sides")
+    assert "1 solve (-1)" in last["header"]["facts"]
+    kinds = [Counter(box["kind"] for box in diagram["boxes"]) for diagram in (first, last)]
+    assert (kinds[0]["solve"], kinds[0]["adjoint"]) == (1, 1)
+    assert "JoinColumns" in {box["operation"] for box in last["boxes"]}

@@ -34,4 +34,5 @@ def _titled(diagram: Diagram, computes: str, *facts: str) -> Diagram:
 def _counted(stage: Stage) -> tuple[str, ...]:
     """What there is now, and how much more or less that is."""
     after = stage.after.counts
-    return tuple(f"{after[what]} {what}" + (f" ({by:+d})" if by else "") for what, by in stage.counters.items())
+    named = {what: what[:-1] if after[what] == 1 else what for what in after}
+    return tuple(f"{after[what]} {named[what]}" + (f" ({by:+d})" if by else "") for what, by in stage.counters.items())

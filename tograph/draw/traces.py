@@ -12,6 +12,7 @@ from functools import cached_property
 
 import attrs
 
+from ..columns import TakeColumns
 from ..declare import Detach
 from ..edge import Origin, Vertex
 from ..plan import Plan
@@ -78,6 +79,8 @@ class Traces:
         forward = forward_lane(self.plan)
         found: dict[Port, tuple[Origin, bool]] = {}
         kept = {c.into for c in self.plan.changes if c.by == "sharing" and _saves_a_solve(c.removed, c.into)}
+        origins = {vertex.origin for vertex in kept if vertex is not None}
+        kept |= {v for v in self.plan.order if isinstance(v.node, TakeColumns) and v.origin in origins}
         for vertex in self.plan.order:
             for port, edge in vertex.inputs:
                 if edge.vertex in kept and vertex not in forward:
