@@ -29,6 +29,7 @@ from tograph import Edge, Graph
 from tograph import nodes as n
 from tograph.arithmetic import Dot
 from tograph.problems import Problem, mbb
+from tograph.program import Program
 
 
 @attrs.frozen
@@ -37,7 +38,7 @@ class Saving:
 
     name: str
     graph: Callable[[Problem, Any], Graph]
-    request: Callable[[tg.Program], Any]
+    request: Callable[[Program], Any]
     least: tuple[int, int, int]
     naive: tuple[int, int, int]
 
@@ -93,7 +94,7 @@ def five_solves(problem: Problem, solver: Any) -> Graph:
     )
 
 
-def gradient(*of: str) -> Callable[[tg.Program], Any]:
+def gradient(*of: str) -> Callable[[Program], Any]:
     """Value and gradient of outputs."""
     return lambda program: program.value_and_grad(of, "rho")
 

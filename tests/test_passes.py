@@ -242,7 +242,7 @@ def _wrong_sign(vertex: Vertex, inputs: Any) -> Edge | None:
 
 
 def _forgets_to_transpose(vertex: Vertex, inputs: Any) -> Edge | None:
-    if getattr(vertex.node, "transposed", False):
+    if isinstance(vertex.node, n.ApplyFactor) and vertex.node.transposed:
         return Edge(Vertex(attrs.evolve(vertex.node, transposed=False), inputs, vertex.origin))
     return None
 
