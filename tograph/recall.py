@@ -20,9 +20,9 @@ import numpy as np
 from .backends.base import map_arrays
 from .edge import Edge, Vertex
 from .hosting import on_host
-from .lower import variable_name
 from .returned import checked
 from .spec import Spec
+from .writing import variable_name
 
 _NUMBERS = np.ndarray | np.generic | float | int
 

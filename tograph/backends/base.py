@@ -30,6 +30,9 @@ class Backend(abc.ABC):
     xp: Any
     """The array namespace handed to `Node.forward` and to rules (array API standard)."""
 
+    rolls: bool = False
+    """Whether long runs of equal steps are compiled as loops (`scan`), because compilation is slow."""
+
     unrolled: bool = False
     """Whether loops run to their limit (see `until`)."""
 
@@ -62,9 +65,17 @@ class Backend(abc.ABC):
     def is_native(self, value: Any) -> bool:
         """Whether `value` is an array of this framework."""
 
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Compile a pure function of arrays; the default runs it as it is."""
+    def compile(self, function: Callable[..., Any], static: tuple[int, ...] = ()) -> Callable[..., Any]:
+        """Compile a pure function of arrays (but for `static` arguments); the default runs it as it is."""
         return function
+
+    def scan(self, count: int, body: Callable[..., Any], state: Any, arrays: tuple[Any, ...]) -> tuple[Any, Any]:
+        """state, kept = body(i, state, *arrays) for i = 0, 1, ...; the last state, and what was kept, stacked."""
+        rows = []
+        for i in range(count):
+            state, kept = body(i, state, *arrays)
+            rows.append(kept)
+        return state, tuple(self.xp.stack(column) for column in zip(*rows, strict=True))
 
     def vjp(self, function: Callable[[Any], Any], x: Any, ct: Any) -> Any:
         """(d function / dx)^T ct by the framework's AD."""

@@ -19,6 +19,7 @@ class JaxBackend(Backend):
 
     name = "jax"
     xp = jnp
+    rolls = True
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """64-bit types for float64 programs; the process-wide setting is left alone."""
@@ -40,9 +41,15 @@ class JaxBackend(Backend):
         """A concrete or traced JAX array."""
         return isinstance(value, jax.Array)
 
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compile(self, function: Callable[..., Any], static: tuple[int, ...] = ()) -> Callable[..., Any]:
         """`jax.jit`."""
-        return jax.jit(function)
+        return jax.jit(function, static_argnums=static)
+
+    def scan(self, count: int, body: Callable[..., Any], state: Any, arrays: tuple[Any, ...]) -> tuple[Any, Any]:
+        """`jax.lax.scan` over the counter."""
+        first = jax.tree.map(jnp.asarray, state)
+        made: tuple[Any, Any] = jax.lax.scan(lambda s, i: body(i, s, *arrays), first, jnp.arange(count))
+        return made
 
     def vjp(self, function: Callable[[Any], Any], x: Any, ct: Any) -> Any:
         """`jax.vjp`."""

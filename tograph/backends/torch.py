@@ -50,7 +50,7 @@ class TorchBackend(Backend):
         """A tensor."""
         return isinstance(value, torch.Tensor)
 
-    def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compile(self, function: Callable[..., Any], static: tuple[int, ...] = ()) -> Callable[..., Any]:
         """`torch.compile` if asked for."""
         return torch.compile(function) if self.compiled else function
 

@@ -9,8 +9,8 @@ import attrs
 from ..columns import TakeColumns
 from ..declare import Source
 from ..edge import Vertex
-from ..lower import variable_name
 from ..node import Constant
+from ..writing import variable_name
 from . import words
 from .model import Box
 from .places import Place, base, counted

@@ -8,10 +8,10 @@ from functools import cached_property
 import attrs
 
 from ..edge import Edge, Origin, Vertex
-from ..lower import variable_name
 from ..plan import Plan
 from ..schedule import make_schedule
 from ..spec import Spec
+from ..writing import variable_name
 from . import words
 from .model import Wire
 from .places import Place, base, places
