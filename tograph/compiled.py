@@ -74,9 +74,8 @@ class Function:
         with self.backend.scope():
             results = self.run(values)
         require_converged(results)
-        if not native:
-            results = {label: self.backend.to_numpy(value) for label, value in results.items()}
-        return self._pack(results)
+        as_given = self.backend.to_native if native else self.backend.to_numpy
+        return self._pack({label: as_given(value) for label, value in results.items()})
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         """One value per input, checked; see `tograph.arguments.bind`."""
@@ -86,14 +85,20 @@ class Function:
         """Execute all segments on checked inputs (inside the backend's scope)."""
         lowered, backend = self.lowered, self.backend
         slots = self._prepared(lowered)
-        for edge, value in zip(self.inputs, values, strict=True):
-            dtype = backend.dtype_of(edge.vertex.node.infer())  # type: ignore[arg-type]
-            slots[lowered.slots[edge]] = backend.array(value, dtype)
+        for (slot, dtype), value in zip(self._taken, values, strict=True):
+            slots[slot] = backend.argument(value, dtype)
         for step in lowered.steps:
             if not step.segment.once:
                 self._run_step(step, slots)
         found = {label: slots[lowered.slots[edge]] for label, edge in self.schedule.results.items()}
         return found | {label: self._no_path(label) for label in self.plan.no_path}
+
+    @cached_property
+    def _taken(self) -> list[tuple[int, str]]:
+        """The slot and the dtype of every input."""
+        nodes = [source_of(edge) for edge in self.inputs]
+        slots = [self.lowered.slots[edge] for edge in self.inputs]
+        return [(slot, self.backend.dtype_of(node.spec)) for slot, node in zip(slots, nodes, strict=True)]
 
     def _no_path(self, label: Label) -> Any:
         """Zeros in the shape of a derivative that does not exist."""
@@ -106,8 +111,7 @@ class Function:
         values = [slots[i] for i in step.inputs]
         if step.segment.where == "host":
             outputs = step.run(*(backend.to_numpy(value) for value in values))
-            specs = [self.plan.specs[edge.vertex][edge.index] for edge in step.segment.outputs]
-            outputs = tuple(to_device(value, spec, backend) for value, spec in zip(outputs, specs, strict=True))
+            outputs = tuple(to_device(value, spec, backend) for value, spec in zip(outputs, step.specs, strict=True))
         else:
             outputs = step.run(*values)
         for i, value in zip(step.outputs, outputs, strict=True):

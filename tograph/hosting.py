@@ -64,4 +64,4 @@ def to_device(value: Any, spec: Spec, backend: Backend) -> Any:
     if spec.kind == "factor":
         return value
     dtype = backend.dtype_of(spec)
-    return map_arrays(lambda x: backend.array(x, dtype) if isinstance(x, np.ndarray | np.generic) else x, value)
+    return map_arrays(lambda x: backend.argument(x, dtype) if isinstance(x, np.ndarray | np.generic) else x, value)

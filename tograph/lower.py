@@ -14,17 +14,19 @@ import attrs
 from .backends.base import Backend
 from .edge import Edge
 from .schedule import Schedule, Segment
+from .spec import Spec
 from .writing import Names, is_literal, write
 
 
 @attrs.frozen(eq=False)
 class Step:
-    """A compiled segment: reads the slots `inputs`, fills the slots `outputs`, then `free`s some."""
+    """A compiled segment: reads the slots `inputs`, fills the slots `outputs` (of `specs`), then `free`s some."""
 
     run: Callable[..., tuple[Any, ...]]
     segment: Segment
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    specs: tuple[Spec, ...]
     free: tuple[int, ...]
 
 
@@ -55,7 +57,8 @@ def lower(schedule: Schedule, backend: Backend) -> Lowered:
             run = backend.compile(run)
         arguments = tuple(edge for edge in segment.inputs if not is_literal(edge))
         free = tuple(slots[edge] for edge in arguments if last[edge] == i)
-        steps.append(Step(run, segment, _slots(arguments, slots), _slots(segment.outputs, slots), free))
+        specs = tuple(schedule.plan.specs[edge.vertex][edge.index] for edge in segment.outputs)
+        steps.append(Step(run, segment, _slots(arguments, slots), _slots(segment.outputs, slots), specs, free))
         texts.append(text)
     return Lowered(tuple(steps), slots, "\n\n".join(texts))
 

@@ -15,9 +15,10 @@ from .derivative import Jvp, Vjp, implementation
 from .edge import Edge, Vertex
 from .generic import numbers_of, with_inputs
 from .hosting import on_host
+from .loops import Carried, Entry, Loop, Piece, Source, Stack, Table
 from .node import Constant, Node, snake
 from .returned import checked
-from .rolling import LONG, Carried, Entry, Loop, Piece, Source, Stack, Table, roll
+from .rolling import LONG, roll
 from .schedule import Segment
 from .spec import Spec
 

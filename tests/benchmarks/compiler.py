@@ -3,13 +3,14 @@
     python tests/benchmarks/compiler.py --json compiler.json
     tograph bench compiler -- --only overhead --repeats 100
 
-overhead   value and gradient of the compliance of the MBB beam through tograph, against the same mathematics written by
-           hand for JAX and for PyTorch: the same filter by FFT, the same assembly map, the same SuperLU options, and the
-           derivative by the self-adjoint formula. The two sides take turns in one process; given is the median of the
-           ratios of neighbouring runs. The side by hand does not check the answer of its solver.
+overhead   value and gradient of the compliance of the MBB beam through tograph, against the same mathematics written
+           by hand for JAX and for PyTorch: the same filter by FFT, the same assembly map, the same SuperLU options, and
+           the derivative by the self-adjoint formula. The two sides take turns in one process, PyTorch on one thread;
+           given is the median of the ratios of neighbouring runs. The side by hand does not check its solver's answer.
 savings    factorizations and solves of one evaluation, counted in the program, beside the naive count: one
            factorization and one solve for every state, and one of each again for every derivative of it.
-compile    seconds from a declared graph to the first result, value and gradient: chains of 1000 nodes, and the MBB beam.
+compile    seconds from a declared graph to the first result, value and gradient: chains of 1000 nodes, and the MBB
+           beam.
 python     seconds of what is done before anything is compiled, on chains.
 
 Seconds of `compile` and `python` are of the processor, all threads together: on a busy machine the clock says more.
@@ -108,7 +109,7 @@ class ByHand:
     def torch(self) -> Callable[[np.ndarray], Any]:
         """On PyTorch, without a tape."""
         spectrum = torch.fft.rfft2(torch.as_tensor(self.cone), s=self.padded)
-        held = (spectrum, *map(torch.as_tensor, (self.sums, self.K_e, self.f, self.dofs)))
+        held = (spectrum, *(torch.tensor(x) for x in (self.sums, self.K_e, self.f, self.dofs)))
 
         def run(x: np.ndarray) -> Any:
             with torch.no_grad():
@@ -280,6 +281,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=10, help="runs; four times as many of what is short")
     parser.add_argument("--json", type=Path, help="write the rows and the settings here")
     given = parser.parse_args()
+    torch.set_num_threads(1)
     found: dict[str, list[Row]] = {}
     for name in given.only:
         found[name] = []

@@ -57,6 +57,14 @@ class Backend(abc.ABC):
     def array(self, value: Any, dtype: str) -> Any:
         """NumPy or framework array -> framework array of this dtype (no copy where possible)."""
 
+    def argument(self, value: Any, dtype: str) -> Any:
+        """As `array`, or what a compiled function takes in its place."""
+        return self.array(value, dtype)
+
+    def to_native(self, value: Any) -> Any:
+        """What `argument` has left as it was, as framework array(s)."""
+        return value
+
     @abc.abstractmethod
     def to_numpy(self, value: Any) -> Any:
         """Framework array(s) -> NumPy (no copy on the CPU); tuples item by item; other objects as they are."""

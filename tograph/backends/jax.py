@@ -33,6 +33,14 @@ class JaxBackend(Backend):
         """As a JAX array."""
         return jnp.asarray(value, dtype=dtype)
 
+    def argument(self, value: Any, dtype: str) -> Any:
+        """NumPy arrays as they are: a jitted function takes them over faster than `jnp.asarray` does."""
+        return np.asarray(value, dtype) if isinstance(value, np.ndarray | np.generic) else self.array(value, dtype)
+
+    def to_native(self, value: Any) -> Any:
+        """NumPy arrays that no jitted function has seen, as JAX arrays."""
+        return map_arrays(lambda x: jnp.asarray(x) if isinstance(x, np.ndarray) else x, value)
+
     def to_numpy(self, value: Any) -> Any:
         """A view on the CPU."""
         return map_arrays(lambda x: np.asarray(x) if isinstance(x, jax.Array) else x, value)
