@@ -159,11 +159,11 @@ def test_version() -> None:
     assert succeed("--version") == f"tograph {tg.__version__}\n"
 
 
-def test_the_commands_are_the_five() -> None:
-    assert commands() == ["check", "draw", "explain", "problems", "run"]
+def test_the_commands_are_the_six() -> None:
+    assert commands() == ["bench", "check", "draw", "explain", "problems", "run"]
 
 
-@pytest.mark.parametrize("command", ["check", "draw", "explain", "problems", "run"])
+@pytest.mark.parametrize("command", ["bench", "check", "draw", "explain", "problems", "run"])
 def test_help_shows_examples_that_parse(command: str) -> None:
     text = succeed(command, "--help")
     shown = examples(command)
@@ -202,6 +202,28 @@ def test_problems_of_a_suite_with_a_picture(tmp_path: Path) -> None:
 def test_a_task_of_the_suite_is_a_target() -> None:
     told = json.loads(succeed("explain", "hoop_32x64_0.25", "--json"))
     assert (told["factorizations"], told["solves"]) == (1, 1)
+
+
+# bench
+
+
+def test_bench_lists_the_benchmarks_and_runs_one() -> None:
+    assert re.match(r"compiler +What the compiler costs.*\nimplicit +Memory and time", succeed("bench"))
+    assert "bench" in main.commands and invoke("bench", "implicit", "--", "--help").exit_code == 0
+
+
+def test_bench_without_the_repository_says_where_it_is(monkeypatch: pytest.MonkeyPatch, here: Path) -> None:
+    monkeypatch.setattr(tg, "__file__", str(here / "tograph" / "__init__.py"))
+    refused = invoke("bench")
+    assert refused.exit_code == 1 and refused.stderr == (
+        "Error: the benchmarks are in tests/benchmarks/ of the repository, not in the wheel. "
+        "Run `tograph bench` from an installation made in a checkout: pip install -e .\n"
+    )
+
+
+def test_bench_suggests_a_name() -> None:
+    refused = invoke("bench", "compilr")
+    assert refused.exit_code == 2 and "there is no benchmark 'compilr'. Did you mean 'compiler'" in refused.stderr
 
 
 # explain and check

@@ -1,5 +1,8 @@
-"""The command line: `tograph run | draw | check | explain | problems`."""
+"""The command line: `tograph run | draw | check | explain | problems | bench`."""
 
 from __future__ import annotations
 
+from .bench import bench
 from .commands import main as main
+
+main.add_command(bench)

@@ -1,4 +1,4 @@
-"""The five commands. Each finds the workflow, asks the core one thing, and prints the answer."""
+"""The commands on workflows and problems. Each finds the workflow, asks the core one thing, and prints the answer."""
 
 from __future__ import annotations
 
