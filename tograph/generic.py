@@ -22,9 +22,9 @@ def kind_of(vertex: Vertex, inputs: tuple[Spec, ...], outputs: tuple[Spec, ...])
 
 
 def _kind(node: Node) -> Hashable:
-    if isinstance(node, Vjp | Jvp) and _adjustable(node.of):
+    if isinstance(node, Vjp | Jvp) and adjustable(node.of):
         return type(node), _kind(node.of), node.port, node.how, node.needs, node.method
-    if not _adjustable(node):
+    if not adjustable(node):
         return node.key
     numbers = tuple(isinstance(value, Wire) for value in node.parameters.values())
     rest = [getattr(node, f.name) for f in attrs.fields(type(node)) if "range" not in f.metadata]
@@ -37,7 +37,7 @@ def _brief(spec: Spec) -> Hashable:
     return spec.kind, spec.shape, spec.dtype, id(spec.structure)
 
 
-def _adjustable(node: Node) -> bool:
+def adjustable(node: Node) -> bool:
     """Whether the parameters of a node may become inputs: not where it makes its own function for a backend."""
     return type(node).bind is Node.bind
 
@@ -45,7 +45,7 @@ def _adjustable(node: Node) -> bool:
 def numbers_of(node: Node) -> dict[str, float]:
     """The parameters of a vertex that are plain numbers and might be inputs."""
     of = node.of if isinstance(node, Vjp | Jvp) else node
-    return of.constants if _adjustable(of) else {}
+    return of.constants if adjustable(of) else {}
 
 
 def with_inputs(vertex: Vertex, names: Collection[str]) -> tuple[Node, tuple[Operand, ...]]:

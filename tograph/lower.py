@@ -13,9 +13,10 @@ import attrs
 
 from .backends.base import Backend
 from .edge import Edge
+from .reuse import reused
 from .schedule import Schedule, Segment
 from .spec import Spec
-from .writing import Names, is_literal, write
+from .writing import Names, Written, is_literal, write
 
 
 @attrs.frozen(eq=False)
@@ -51,16 +52,22 @@ def lower(schedule: Schedule, backend: Backend) -> Lowered:
     last = _last_use(schedule)
     for i, segment in enumerate(schedule.segments):
         title = f"{'once' if segment.once else segment.where}_{i}"
-        text, scope, whole = write(segment, names, title, backend, schedule.plan.specs)
-        run = _compile(text, title, scope)
-        if whole:
-            run = backend.compile(run)
+        written = write(segment, names, title, backend, schedule.plan.specs)
+        run = _runnable(written, title, backend)
         arguments = tuple(edge for edge in segment.inputs if not is_literal(edge))
         free = tuple(slots[edge] for edge in arguments if last[edge] == i)
         specs = tuple(schedule.plan.specs[edge.vertex][edge.index] for edge in segment.outputs)
         steps.append(Step(run, segment, _slots(arguments, slots), _slots(segment.outputs, slots), specs, free))
-        texts.append(text)
+        texts.append(written.text)
     return Lowered(tuple(steps), slots, "\n\n".join(texts))
+
+
+def _runnable(written: Written, title: str, backend: Backend) -> Callable[..., tuple[Any, ...]]:
+    def make() -> Callable[..., tuple[Any, ...]]:
+        made = _compile(written.text, title, written.scope)
+        return backend.compile(made) if written.whole else made
+
+    return make() if written.key is None else reused((backend.key, written.key), make)
 
 
 def _slots(edges: Sequence[Edge], slots: dict[Edge, int]) -> tuple[int, ...]:

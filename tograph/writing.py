@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -18,6 +18,7 @@ from .hosting import on_host
 from .loops import Carried, Entry, Loop, Piece, Source, Stack, Table
 from .node import Constant, Node, snake
 from .returned import checked
+from .reuse import operation_key, without_comments
 from .rolling import LONG, roll
 from .schedule import Segment
 from .spec import Spec
@@ -77,15 +78,26 @@ def is_literal(edge: Edge) -> bool:
     return isinstance(node, Constant) and node.value.ndim == 0
 
 
-def write(
-    segment: Segment, names: Names, title: str, backend: Backend, specs: Specs
-) -> tuple[str, dict[str, Any], bool]:
-    """The text of a segment as functions, the last of which is called `title`; what its names stand for; and
-    whether it is to be compiled as a whole.
+@attrs.frozen(eq=False)
+class Written:
+    """A segment as text.
 
-    A device segment that is still long when equal steps are rolled into loops is not: its operations are
-    compiled one by one, each once.
+    Attributes:
+        text: functions, the last of which is the segment.
+        scope: what the other names in the text stand for.
+        whole: whether it is to be compiled as a whole. A device segment that is still long when equal steps are rolled
+            into loops is not: its operations are compiled one by one, each once.
+        key: equal for texts that do the same (see `reuse`); None if that cannot be told.
     """
+
+    text: str
+    scope: dict[str, Any]
+    whole: bool
+    key: Hashable | None
+
+
+def write(segment: Segment, names: Names, title: str, backend: Backend, specs: Specs) -> Written:
+    """The text of a segment as functions, the last of which is called `title`."""
     if segment.where == "host":
         writer: _Writer = _HostWriter(segment, names, backend, specs)
         pieces: Sequence[Piece] = segment.vertices
@@ -94,7 +106,12 @@ def write(
         writer = _Writer(segment, names, backend, specs, apart=backend.rolls and len(pieces) > LONG)
     for piece in pieces:
         writer.add(piece)
-    return writer.text(title), writer.scope, segment.where == "device" and not writer.apart
+    text, whole = writer.text(title), segment.where == "device" and not writer.apart
+    if not whole or None in writer.keys.values():
+        return Written(text, writer.scope, whole, None)
+    given = [specs[edge.vertex][edge.index] for edge in segment.inputs]
+    shapes = tuple((spec.kind, spec.shape, spec.dtype) for spec in given)
+    return Written(text, writer.scope, whole, (without_comments(text), shapes, tuple(writer.keys.items())))
 
 
 class _Writer:
@@ -103,6 +120,7 @@ class _Writer:
     def __init__(self, segment: Segment, names: Names, backend: Backend, specs: Specs, *, apart: bool = False) -> None:
         self.segment, self.names, self.backend, self.specs, self.apart = segment, names, backend, specs, apart
         self.scope: dict[str, Any] = {}
+        self.keys: dict[str, Hashable] = {}
         self.literals: dict[str, float] = {}
         self.functions: list[str] = []
         self.lines: list[str] = []
@@ -139,7 +157,7 @@ class _Writer:
         name = self.names.edge(edge)
         if is_literal(edge) and name not in self.scope:
             number = float(edge.vertex.node.value)  # type: ignore[attr-defined]
-            self.literals[name] = number
+            self.literals[name] = self.keys[name] = number
             self.scope[name] = self.literal(number)
         return name
 
@@ -151,7 +169,7 @@ class _Writer:
         """The name under which a parameter is given to an operation that takes it as an input."""
         if (wanted, value) not in self.numbers:
             name = self.numbers[wanted, value] = self.names.unique(wanted)
-            self.literals[name] = value
+            self.literals[name] = self.keys[name] = value
             self.scope[name] = self.literal(value)
         return self.numbers[wanted, value]
 
@@ -166,6 +184,9 @@ class _Writer:
         """The name of the function that computes a vertex."""
         specs = self.specs[vertex]
         name = self.names.operation(node, specs)
+        if name not in self.scope:
+            key = operation_key(node, self.backend.name)
+            self.keys[name] = key and (key, tuple(spec.shape for spec in specs))
         self.use(name, lambda: checked(implementation(node, self.backend), vertex, specs))
         return name
 
@@ -223,6 +244,7 @@ class _Writer:
         """The name of an array of numbers, one for each block."""
         if table not in self.tables:
             self.tables[table] = self.names.unique("numbers")
+            self.keys[self.tables[table]] = table.values
             self.scope[self.tables[table]] = self.backend.array(np.asarray(table.values), self.backend.dtype)
         return self.tables[table]
 

@@ -41,6 +41,11 @@ class Backend(abc.ABC):
             raise TographError(f"dtype {dtype!r} is not supported. Use one of {', '.join(DTYPES)}")
         self.dtype = dtype
 
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Equal for backends that compile alike."""
+        return type(self), self.dtype
+
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Context in which everything of this backend runs (precision, no gradient tape)."""
         return contextlib.nullcontext()

@@ -30,6 +30,11 @@ class TorchBackend(Backend):
         super().__init__(dtype)
         self.compiled = compiled
 
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """With what it was made with."""
+        return *super().key, self.compiled
+
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """No tape: derivatives are steps of the program."""
         return torch.no_grad()
