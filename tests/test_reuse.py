@@ -83,6 +83,22 @@ def test_what_differs_is_compiled_by_itself(other: tg.Graph, options: dict[str, 
     assert function(x)[0] == pytest.approx(factor * first)
 
 
+def test_why_something_is_compiled() -> None:
+    first = value_and_grad(declared())
+    assert first.explain_cache_miss() == "device_0: new: no such text is among the last 128"
+    reasons = {
+        "compiled before": declared(),
+        "new: like one compiled before, but for do_traced, do_vjp_traced_x": declared(3.0),
+        "new: like one compiled before, but for shapes of inputs, do_traced, do_add, do_vjp_traced_x": declared(
+            grid=n.Grid(4, 3)
+        ),
+    }
+    for reason, graph in reasons.items():
+        assert value_and_grad(graph).explain_cache_miss() == f"device_0: {reason}"
+    found = value_and_grad(declared(grid=n.Grid(4, 3)), dtype="float32").explain_cache_miss()
+    assert found == "device_0: new: like one compiled before, but for backend, precision or device"
+
+
 def test_another_class_of_the_same_name_is_another_operation(monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = value_and_grad(declared())(X)
     monkeypatch.setattr(Traced, "forward", lambda self, xp, x, s: 5.0 * s * x)

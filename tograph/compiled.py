@@ -137,6 +137,15 @@ class Function:
         """The lowered program as Python text: exactly what runs."""
         return self.lowered.source
 
+    def explain_cache_miss(self) -> str:
+        """For every device segment whether it was compiled for this function, and if so, why: one line each.
+
+        That is decided once, before the first call: no call compiles again, as shapes and dtypes are those of the
+        graph's inputs.
+        """
+        names = [(("once" if s.segment.once else "device") + f"_{i}", s) for i, s in enumerate(self.lowered.steps)]
+        return "\n".join(f"{name}: {s.why}" for name, s in names if s.segment.where == "device")
+
     def explain(self) -> Explanation:
         """What runs and why: steps, rules, solves, bytes, passes."""
         from .explain import explain

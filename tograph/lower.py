@@ -21,7 +21,10 @@ from .writing import Names, Written, is_literal, write
 
 @attrs.frozen(eq=False)
 class Step:
-    """A compiled segment: reads the slots `inputs`, fills the slots `outputs` (of `specs`), then `free`s some."""
+    """A compiled segment: reads the slots `inputs`, fills the slots `outputs` (of `specs`), then `free`s some.
+
+    `why` says whether, and why, it was compiled for this program.
+    """
 
     run: Callable[..., tuple[Any, ...]]
     segment: Segment
@@ -29,6 +32,7 @@ class Step:
     outputs: tuple[int, ...]
     specs: tuple[Spec, ...]
     free: tuple[int, ...]
+    why: str
 
 
 @attrs.frozen(eq=False)
@@ -53,21 +57,25 @@ def lower(schedule: Schedule, backend: Backend) -> Lowered:
     for i, segment in enumerate(schedule.segments):
         title = f"{'once' if segment.once else segment.where}_{i}"
         written = write(segment, names, title, backend, schedule.plan.specs)
-        run = _runnable(written, title, backend)
+        run, why = _runnable(written, title, backend)
         arguments = tuple(edge for edge in segment.inputs if not is_literal(edge))
         free = tuple(slots[edge] for edge in arguments if last[edge] == i)
         specs = tuple(schedule.plan.specs[edge.vertex][edge.index] for edge in segment.outputs)
-        steps.append(Step(run, segment, _slots(arguments, slots), _slots(segment.outputs, slots), specs, free))
+        steps.append(Step(run, segment, _slots(arguments, slots), _slots(segment.outputs, slots), specs, free, why))
         texts.append(written.text)
     return Lowered(tuple(steps), slots, "\n\n".join(texts))
 
 
-def _runnable(written: Written, title: str, backend: Backend) -> Callable[..., tuple[Any, ...]]:
+def _runnable(written: Written, title: str, backend: Backend) -> tuple[Callable[..., tuple[Any, ...]], str]:
     def make() -> Callable[..., tuple[Any, ...]]:
         made = _compile(written.text, title, written.scope)
         return backend.compile(made) if written.whole else made
 
-    return make() if written.key is None else reused((backend.key, written.key), make)
+    if written.key is not None:
+        return reused((backend.key, written.key), make)
+    if written.whole:
+        return make(), "new: a function inside, wrapped or of an implicit node, cannot be compared"
+    return make(), "not compiled as a whole"
 
 
 def _slots(edges: Sequence[Edge], slots: dict[Edge, int]) -> tuple[int, ...]:

@@ -25,20 +25,32 @@ from .rules import find_rule
 
 KEPT = 128
 
-_kept: OrderedDict[Hashable, Callable[..., Any]] = OrderedDict()
+_kept: OrderedDict[Any, Callable[..., Any]] = OrderedDict()
 _lock = threading.Lock()
 
 
-def reused(key: Hashable, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
-    """The function of that key; made if it is not kept."""
+def reused(key: Any, make: Callable[[], Callable[..., Any]]) -> tuple[Callable[..., Any], str]:
+    """The function of that key, made if it is not kept; and in words whether and why it was made."""
     with _lock:
-        found = _kept.get(key)
-        if found is None:
-            found = _kept[key] = make()
+        why = "compiled before" if key in _kept else _why_new(key)
+        if key not in _kept:
+            _kept[key] = make()
         _kept.move_to_end(key)
         if len(_kept) > KEPT:
             _kept.popitem(last=False)
-        return found
+        return _kept[key], why
+
+
+def _why_new(key: Any) -> str:
+    """What sets a key apart from the last one with the same text; a key is (backend, (text, shapes, names))."""
+    backend, (text, shapes, names) = key
+    for other_backend, (other_text, other_shapes, other_names) in reversed(_kept):
+        if other_text == text:
+            what = [] if other_backend == backend else ["backend, precision or device"]
+            what += [] if other_shapes == shapes else ["shapes of inputs"]
+            what += [name for (name, mine), (_, other) in zip(names, other_names, strict=True) if mine != other]
+            return f"new: like one compiled before, but for {', '.join(what)}"
+    return f"new: no such text is among the last {KEPT}"
 
 
 def without_comments(text: str) -> str:

@@ -10,20 +10,44 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..errors import TographError
 from ..spec import Spec
 from .base import Backend, map_arrays
 
 
 class JaxBackend(Backend):
-    """JAX at one precision."""
+    """JAX at one precision.
+
+    Args:
+        dtype: "float64" or "float32".
+        device: "cpu", "gpu", "cuda:1", ...; JAX's own choice if omitted.
+
+    Raises:
+        TographError: there is no such device.
+    """
 
     name = "jax"
     xp = jnp
     rolls = True
 
+    def __init__(self, dtype: str, *, device: str | None = None) -> None:
+        super().__init__(dtype)
+        self.device = device and _device(device)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """With the device."""
+        return *super().key, self.device
+
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """64-bit types for float64 programs; the process-wide setting is left alone."""
-        return jax.enable_x64(self.dtype == "float64")
+        """64-bit types for float64 programs, and the device; the process-wide settings are left alone."""
+        precision = jax.enable_x64(self.dtype == "float64")
+        if self.device is None:
+            return precision
+        stack = contextlib.ExitStack()
+        stack.enter_context(precision)
+        stack.enter_context(jax.default_device(self.device))
+        return stack
 
     def scalar(self, value: float) -> Any:
         """A NumPy scalar: JAX treats it as a literal, which XLA can fold."""
@@ -108,6 +132,15 @@ class JaxBackend(Backend):
     def jacobian(self, function: Callable[[Any], Any], x: Any) -> Any:
         """`jax.jacfwd`."""
         return jax.jacfwd(function)(x)
+
+
+def _device(name: str) -> Any:
+    kind, _, number = name.partition(":")
+    try:
+        return jax.devices(kind)[int(number or 0)]
+    except (RuntimeError, IndexError, ValueError) as error:
+        found = ", ".join(f"{d.platform}:{d.id}" for d in jax.devices())
+        raise TographError(f"JAX has no device {name!r} here. It has {found}") from error
 
 
 def _is_weight(leaf: Any) -> bool:

@@ -11,6 +11,7 @@ import array_api_compat.torch
 import numpy as np
 import torch
 
+from ..errors import TographError
 from ..spec import Spec
 from .base import Backend, map_arrays
 
@@ -21,31 +22,44 @@ class TorchBackend(Backend):
     Args:
         dtype: "float64" or "float32".
         compiled: pass device segments through `torch.compile`.
+        device: "cpu", "cuda", "cuda:1", ...: where the program's arrays are. Tensors that it is given must be there.
+
+    Raises:
+        TographError: there is no such device; when called, a tensor on another one.
     """
 
     name = "torch"
     xp = array_api_compat.torch
 
-    def __init__(self, dtype: str, *, compiled: bool = False) -> None:
+    def __init__(self, dtype: str, *, compiled: bool = False, device: str = "cpu") -> None:
         super().__init__(dtype)
         self.compiled = compiled
+        self.device = _device(device)
 
     @property
     def key(self) -> tuple[Any, ...]:
         """With what it was made with."""
-        return *super().key, self.compiled
+        return *super().key, self.compiled, str(self.device)
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """No tape: derivatives are steps of the program."""
-        return torch.no_grad()
+        """No tape: derivatives are steps of the program. New arrays are made on the device."""
+        if self.device.type == "cpu":
+            return torch.no_grad()
+        stack = contextlib.ExitStack()
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(self.device)
+        return stack
 
     def array(self, value: Any, dtype: str) -> Any:
         """As a tensor; NumPy memory is shared where it may be written to."""
         kind = getattr(torch, dtype)
         if isinstance(value, torch.Tensor):
+            if value.device != self.device:
+                message = f"a tensor is on {value.device}, but this program runs on {self.device}"
+                raise TographError(f"{message}. Move it there, or compile with device={str(value.device)!r}")
             return value.detach().to(kind)
         array = np.asarray(value)
-        return torch.as_tensor(array if array.flags.writeable else array.copy(), dtype=kind)
+        return torch.as_tensor(array if array.flags.writeable else array.copy(), dtype=kind, device=self.device)
 
     def to_numpy(self, value: Any) -> Any:
         """A view on the CPU."""
@@ -112,3 +126,10 @@ class TorchBackend(Backend):
     def jacobian(self, function: Callable[[Any], Any], x: Any) -> Any:
         """`torch.func.jacfwd`."""
         return torch.func.jacfwd(function)(x)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise TographError(f"PyTorch has no device {name!r} here ({str(error).splitlines()[0]})") from error
