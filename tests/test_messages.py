@@ -716,6 +716,33 @@ def missing_rules_are_listed_with_their_paths() -> None:
 
 
 @case(
+    "E: derivative='unrolled' is for a node that solves an equation, and nothing is solved here (declared at {there}). "
+    "Leave it out, or use 'autodiff' or 'finite-difference'",
+    "rho_f: derivative='implicit' is for a node that solves an equation, and nothing is solved here "
+    "(declared at {here}). Leave it out, or use 'autodiff' or 'finite-difference'",
+)
+def a_method_for_equations_where_nothing_is_solved() -> None:
+    x = rho()
+    E = n.Simp()(x, derivative="unrolled")  # there
+    rho_f = n.DensityFilter(GRID, 1.5)(E, derivative="implicit")  # here
+    eta = n.VolumeEnforcing(V=0.5)(rho_f, derivative="implicit")
+    u = n.LinearSolve()(n.Stiffness(GRID, fixed=FIXED)(eta), LOAD, derivative="implicit")
+    gradient("c", "rho", x, n.Compliance()(u, LOAD))
+
+
+@case(
+    "rho_p.x: VolumeEnforcing cannot be differentiated by unrolled: bisection only compares and halves, and AD does "
+    "not see why the root moves, on the path rho -> rho_p -> c (declared at {here}). "
+    "Use 'implicit' or 'finite-difference'"
+)
+def a_bisection_inside_a_composite_unrolled() -> None:
+    x = rho()
+    rho_p = n.VolumeEnforcing(V=0.5)(x, derivative="unrolled")  # here
+    c = n.Sum()(rho_p)
+    gradient("c", "rho", x, c)
+
+
+@case(
     "y.x: Lookup is a host node without a jvp rule for 'x', on the path rho -> y -> compliance -> c "
     "(declared at {here}). Register one with @tg.jvp(Lookup, 'x'), or call it with derivative='finite-difference'"
 )

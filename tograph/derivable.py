@@ -9,8 +9,9 @@ import attrs
 from . import rules as table
 from .declare import Source
 from .differentiate import Rules, cut
-from .edge import Edge, Vertex, made_for
+from .edge import Edge, Origin, Vertex, made_for
 from .errors import Finding, RuleError, a, did_you_mean
+from .expand import Block
 from .graph import Graph, topological
 from .node import Constant, Node
 from .spec import Spec
@@ -62,7 +63,7 @@ def program_findings(
     of: Mapping[str, Edge], wrt: Mapping[str, Edge], specs: Specs, mode: str, backend: str
 ) -> list[Finding]:
     """What keeps the primitive nodes behind `of` from being computed and differentiated on this backend."""
-    found = list(missing_implementations(specs, backend))
+    found = [*missing_implementations(specs, backend), *nothing_to_solve(specs)]
     if mode == "value":
         return found
     paths = find_paths(of, wrt.values(), specs)
@@ -158,6 +159,25 @@ def missing_rules(paths: Paths, mode: str, backend: str) -> Iterator[Finding]:
         except RuleError as error:
             message = f"{error.message}, on the path {paths.through(vertex, edge)}"
             yield Finding(message, vertex.origin.name, port, vertex.origin.where, error.fix)
+
+
+def nothing_to_solve(vertices: Iterable[Vertex]) -> Iterator[Finding]:
+    """Uses of a node that are to be differentiated as an equation, but are none; a composite needs one inside."""
+    solved: dict[Origin, bool] = {}
+    for vertex in vertices:
+        wanted = vertex.origin.derivative
+        if wanted is not None and wanted.method in ("implicit", "unrolled"):
+            use = attrs.evolve(vertex.origin, part="")
+            solved[use] = solved.get(use, False) or _solves(vertex.node)
+    for use in (use for use, found in solved.items() if not found):
+        message = f"derivative='{use.derivative}' is for a node that solves an equation, and nothing is solved here"
+        fix = "Leave it out, or use 'autodiff' or 'finite-difference'"
+        yield Finding(message, use.name, "", use.where, fix)
+
+
+def _solves(node: Node) -> bool:
+    inner = [vertex.node for vertex in node.inner[1]] if isinstance(node, Block) else [node]
+    return any(one.counts == "solve" or one.family == "implicit" for one in inner)
 
 
 def missing_implementations(vertices: Iterable[Vertex], backend: str) -> Iterator[Finding]:

@@ -148,6 +148,10 @@ class Block(Node):
         """As the composite."""
         return self.of.infer(*specs)
 
+    def refuses(self, method: str) -> str:
+        """What the first inner step that refuses says."""
+        return next((why for vertex in self.inner[1] if (why := vertex.node.refuses(method))), "")
+
     def bind(self, backend: Backend) -> Callable[..., Any]:
         """Run the inner vertices one after the other."""
         sources, order, results = self.inner
