@@ -343,8 +343,59 @@ def test_a_missing_rule_is_named() -> None:
     x = tg.source("x", GRID.field())
     f = Graph([x], {"c": Dot()(Outside()(x), np.ones(GRID.shape))}).compile("jax").as_jax("c")
     close(jax.jit(jax.vmap(f))(jnp.stack([X, 2 * X])), [2 * X.sum(), 4 * X.sum()])
-    with pytest.raises(GraphError, match="Outside is a host node without a jvp rule"):
+    with pytest.raises(GraphError, match="Outside is a host node without a vjp rule"):
         jax.grad(f)(X)
+    with pytest.raises(GraphError, match="Outside is a host node without a jvp rule"):
+        jax.jvp(f, (X,), (X,))
+
+
+def _waves(x: Any) -> Any:
+    return np.sin(x) * np.sum(x)
+
+
+def _waves_vjp(ct: Any, x: Any) -> Any:
+    return np.cos(x) * np.sum(x) * ct + np.sum(np.sin(x) * ct)
+
+
+def test_reverse_mode_asks_for_no_tangent_rule() -> None:
+    """JAX makes a gradient by transposing a tangent, which is never run."""
+    x = tg.source("x", GRID.field())
+    y = tg.host(_waves, vjp=_waves_vjp)(2.0 * x)
+    program = Graph([x], {"y": y, "c": Dot()(y, y), "d": Dot()(x, x)}).compile("jax")
+    f, g, both = program.as_jax("c"), program.as_jax("y"), program.as_jax(("c", "d"))
+
+    def plain_y(x: Any) -> Any:
+        return jnp.sin(2.0 * x) * jnp.sum(2.0 * x)
+
+    def plain(x: Any) -> Any:
+        return jnp.sum(plain_y(x) ** 2)
+
+    known, jacobian = jax.grad(plain)(X), jax.jacrev(plain_y)(X)
+    for made in (jax.grad(f), jax.jit(jax.grad(f)), jax.grad(jax.jit(f)), jax.grad(jax.checkpoint(f))):
+        close(made(X), known)
+    close(jax.vmap(jax.grad(f))(jnp.stack([X, X])), np.stack([known, known]))
+    close(jax.jacrev(g)(X), jacobian)
+    close(jax.vjp(both, X)[1]({"c": jnp.ones(()), "d": jnp.ones(())})[0], known + 2.0 * X)
+    close(jax.jit(jax.grad(lambda x: jax.lax.scan(lambda s, _: (s + f(s * x), None), 1.0, length=2)[0]))(X),
+          jax.grad(lambda x: 1.0 + plain(x) + plain((1.0 + plain(x)) * x))(X))  # fmt: skip
+    forward: dict[str, Callable[[], Any]] = {
+        "jvp": lambda: jax.jvp(f, (X,), (X,)),
+        "jit": lambda: jax.jit(jax.jacfwd(f))(X),
+        "linearize": lambda: jax.linearize(f, X)[1](X),
+        "hessian": lambda: jax.hessian(f)(X),
+    }
+    for run in forward.values():
+        with pytest.raises(GraphError, match=r"^The graph has 1 problem:\n1. y.x: _waves is a host node without a jvp "
+                                             r"rule for 'x', on the path x -> multiply -> y -> dot"):  # fmt: skip
+            run()
+
+
+def test_every_missing_rule_is_named_though_outputs_share_a_name() -> None:
+    x = tg.source("x", GRID.field())
+    a, b = Outside()(x), Outside()(x * x)
+    f = Graph([x], {"a": Dot()(a, a), "b": Dot()(b, b)}).compile("jax").as_jax()
+    with pytest.raises(GraphError, match="2 problems"):
+        jax.jvp(f, (X,), (X,))
 
 
 def test_a_detached_edge_is_cut_in_every_mode() -> None:

@@ -443,6 +443,26 @@ def test_a_missing_rule_is_named() -> None:
             transform(f)(x0)
 
 
+def _twice(x: Any) -> Any:
+    return 2.0 * x
+
+
+def _twice_vjp(ct: Any) -> Any:
+    return 2.0 * ct
+
+
+def test_reverse_mode_asks_for_no_tangent_rule() -> None:
+    x = tg.source("x", GRID.field())
+    y = tg.host(_twice, vjp=_twice_vjp)(x)
+    f = Graph([x], {"c": Dot()(y, y)}).compile("torch").as_torch("c")
+    for transform in (backward, grad, jacrev):
+        close(transform(f)(x0), 8.0 * X)
+    with forward_ad.dual_level():  # forward mode is on, but nothing moves
+        close(backward(f)(x0), 8.0 * X)
+    with pytest.raises(GraphError, match=r"_twice is a host node without a jvp rule for 'x', on the path x -> y -> dot"):
+        jacfwd(f)(x0)
+
+
 def test_a_detached_edge_is_cut_in_every_mode() -> None:
     x = tg.source("x", GRID.field())
     f = Graph([x], {"c": Dot()(x, tg.detach(x * x))}).compile("torch").as_torch("c")

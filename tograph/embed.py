@@ -18,7 +18,7 @@ import attrs
 from .arguments import bind
 from .declare import source
 from .derivable import program_findings, request_findings
-from .differentiate import Rules, pull_back, tangent
+from .differentiate import Rules, active_vertices, pull_back, tangent
 from .edge import Edge
 from .errors import Finding, GraphError, TographError
 from .expand import expand
@@ -68,6 +68,7 @@ class Embedding:
         outputs: edges to be computed.
         memo: results of host nodes kept between calls; shared with the embeddings made from this one.
         derived: where it comes from, if it is a derivative.
+        refused: why it cannot run or be differentiated; `outputs` then only say of what shape its results would be.
     """
 
     def __init__(
@@ -78,8 +79,9 @@ class Embedding:
         outputs: Iterable[Edge],
         memo: Memo | None = None,
         derived: Derived | None = None,
+        refused: Sequence[Finding] = (),
     ) -> None:
-        self.graph, self.backend, self.derived = graph, backend, derived
+        self.graph, self.backend, self.derived, self.refused = graph, backend, derived, refused
         self.memo = memo or Memo()
         self.inputs = tuple(inputs)
         expanded = expand({str(i): edge for i, edge in enumerate((*outputs, *self.inputs))})
@@ -106,34 +108,57 @@ class Embedding:
     def derivative(self, mode: str, given: tuple[int, ...], made: tuple[int, ...]) -> Embedding:
         """The tangent or pull-back through some inputs and outputs; see `Derived`.
 
+        A tangent without rules is made nevertheless, and refuses to run: JAX asks for the tangent of everything,
+        but in reverse mode only to transpose it, which is the pull-back.
+
         Raises:
-            GraphError: a node on the way has no rule, or integers lie there.
+            GraphError: on the way back, a node has no rule, or integers lie there.
         """
-        made_one: Embedding = self.keep((mode, given, made), lambda: self._derive(mode, given, made))
+        self.require_possible()
+        make = self._tangent if mode == "tangent" else self._pull_back
+        made_one: Embedding = self.keep((mode, given, made), lambda: make(given, made))
         return made_one
 
-    def _derive(self, mode: str, given: tuple[int, ...], made: tuple[int, ...]) -> Embedding:
-        forward = mode == "tangent"
-        ins = [self.inputs[i] for i in (given if forward else made)]
-        ends = [self.outputs[j] for j in (made if forward else given)]
-        self._require_rules(ins, ends, "tangent" if forward else "vjp")
-        extra = self._sources(ins, "dot") if forward else self._sources(ends, "bar")
-        rules = Rules(self._specs, self.backend.name)
-        if forward:
-            found = tangent(ends, dict(zip(ins, extra, strict=True)), rules)
-        else:
-            found = pull_back(list(zip(ends, extra, strict=True)), ins, rules)
-        results = zip(made, ends if forward else ins, strict=True)
-        kept = {k: found[edge] for k, edge in results if isinstance(found[edge], Edge)}
-        derived = Derived(self, mode, given, tuple(kept))
-        inputs: Any = (*self.inputs, *extra)
-        return Embedding(self.graph, self.backend, inputs, list(kept.values()), self.memo, derived)  # type: ignore[arg-type]
+    def require_possible(self) -> None:
+        """Raise `GraphError` for a tangent that rules are missing for."""
+        if self.refused:
+            raise GraphError(self.refused)
 
-    def _require_rules(self, ins: list[Edge], ends: list[Edge], mode: str) -> None:
-        of = {f"{edge.vertex.origin.name}": edge for edge in ends}
+    def _tangent(self, given: tuple[int, ...], made: tuple[int, ...]) -> Embedding:
+        ins, ends = [self.inputs[i] for i in given], [self.outputs[j] for j in made]
+        moving = self._sources(ins, "dot")
+        refused = self._missing(ins, ends, "tangent")
+        if refused:
+            active = active_vertices(topological(ends), ins)
+            found: dict[Edge, Any] = {edge: edge for edge in ends if edge.vertex in active}
+        else:
+            found = dict(tangent(ends, dict(zip(ins, moving, strict=True)), Rules(self._specs, self.backend.name)))
+        kept = {j: found[edge] for j, edge in zip(made, ends, strict=True) if isinstance(found.get(edge), Edge)}
+        return self._derived(Derived(self, "tangent", given, tuple(kept)), moving, kept.values(), refused)
+
+    def _pull_back(self, given: tuple[int, ...], made: tuple[int, ...]) -> Embedding:
+        ins, ends = [self.inputs[i] for i in made], [self.outputs[j] for j in given]
+        if refused := self._missing(ins, ends, "vjp"):
+            raise GraphError(refused)
+        cts = self._sources(ends, "bar")
+        found = pull_back(list(zip(ends, cts, strict=True)), ins, Rules(self._specs, self.backend.name))
+        kept = {i: ct for i, edge in zip(made, ins, strict=True) if isinstance(ct := found[edge], Edge)}
+        return self._derived(Derived(self, "pull-back", given, tuple(kept)), cts, kept.values())
+
+    def _derived(
+        self, derived: Derived, extra: list[Edge], outputs: Iterable[Edge], refused: Sequence[Finding] = ()
+    ) -> Embedding:
+        return Embedding(self.graph, self.backend, (*self.inputs, *extra), outputs, self.memo, derived, refused)
+
+    def _missing(self, ins: list[Edge], ends: list[Edge], mode: str) -> list[Finding]:
+        of: dict[str, Edge] = {}
+        for edge in ends:
+            name = edge.vertex.origin.name
+            while of.get(name, edge).vertex is not edge.vertex:
+                name += "'"
+            of[name] = edge
         wrt = {str(i): edge for i, edge in enumerate(ins)}
-        if found := program_findings(of, wrt, self._specs, mode, self.backend.name):
-            raise GraphError(found)
+        return program_findings(of, wrt, self._specs, mode, self.backend.name)
 
     def _sources(self, edges: list[Edge], word: str) -> list[Edge]:
         """An input for the tangent or cotangent of each edge, under a name that no other input has."""
@@ -149,7 +174,12 @@ class Embedding:
 
     @cached_property
     def parts(self) -> Parts:
-        """Passes, schedule, lowered segments, and everything that can be computed once."""
+        """Passes, schedule, lowered segments, and everything that can be computed once.
+
+        Raises:
+            GraphError: see `require_possible`.
+        """
+        self.require_possible()
         results = {(str(i),): edge for i, edge in enumerate(self.outputs)}
         request = Request(tuple(name for (name,) in results))
         plan = run_passes(Plan(self.graph, request, self.backend.name, results))  # type: ignore[arg-type]

@@ -57,6 +57,8 @@ def _require_precision(dtype: str) -> None:
 
 def _constants(embedding: Embedding) -> list[Any]:
     """What does not depend on the inputs, as concrete arrays: operands, not literals in the compiled program."""
+    if embedding.refused:
+        return []  # it will be transposed, or raise when it runs
 
     def make() -> list[Any]:
         with jax.ensure_compile_time_eval():
