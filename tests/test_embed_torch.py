@@ -459,7 +459,7 @@ def test_reverse_mode_asks_for_no_tangent_rule() -> None:
         close(transform(f)(x0), 8.0 * X)
     with forward_ad.dual_level():  # forward mode is on, but nothing moves
         close(backward(f)(x0), 8.0 * X)
-    with pytest.raises(GraphError, match=r"_twice is a host node without a jvp rule for 'x', on the path x -> y -> dot"):
+    with pytest.raises(GraphError, match=r"_twice is a host node without a jvp rule for 'x', on the path x -> y"):
         jacfwd(f)(x0)
 
 
