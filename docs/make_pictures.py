@@ -109,6 +109,9 @@ def draw_graphs(folder: Path) -> None:
     stages = {stage.name: stage for stage in passes.history}
     draw(stages["sharing"].before, folder / "pass_before_sharing.svg")
     draw(stages["batching"].after, folder / "pass_after_batching.svg")
+    surrogate = from_page("detached-edges", "smooth")
+    surrogate.draw(folder / "surrogate_forward.svg")
+    surrogate.draw(folder / "surrogate_reverse.svg", of="c", wrt="rho")
     network = from_page("wrap-your-own-solver", "graph")
     network.draw(folder / "host_reverse.svg", of="power", wrt="k")
 

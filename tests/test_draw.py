@@ -78,6 +78,33 @@ def summed() -> tg.Graph:
     return tg.Graph([rho], {"J": J})
 
 
+@tg.node
+class Step(tg.Node):
+    """1 where x > 1/2, else 0."""
+
+    inputs = (tg.Port("x"),)
+
+    def forward(self, xp: Any, *values: Any) -> Any:
+        return xp.where(values[0] > 0.5, xp.ones_like(values[0]), xp.zeros_like(values[0]))
+
+
+def stepped(smooth: bool = True, uses: int = 1) -> tg.Graph:
+    """A step with the slope of a smooth one, or of the identity; used once or more."""
+    rho = tg.source("rho", small().grid.field())
+    sharp = Step()(rho)
+    smoothed = n.Heaviside(beta=4.0)(rho)
+    rho_p = tg.with_gradient_of(sharp, smoothed if smooth else rho, "a step is flat")
+    v = n.VolumeFraction()(rho_p**2.0)
+    for _ in range(uses - 1):
+        v = v + n.VolumeFraction()(rho_p * rho)
+    return tg.Graph([rho], {"v": v})
+
+
+def ends_in_a_surrogate() -> tg.Graph:
+    x = tg.source("x")
+    return tg.Graph([x], {"y": tg.with_gradient_of(x**2.0, x**3.0, "for show", name="y")})
+
+
 def looped() -> tg.Graph:
     problem = small()
     rho = tg.source("rho", problem.grid.field())
@@ -129,6 +156,13 @@ CASES: dict[str, tuple[Callable[[], tg.Graph], tuple[str, ...], tuple[str, ...],
     "adjoint, tangent": (displacement, ("tip",), ("rho",), "tangent"),
     "detached": (masked, ("volume",), ("rho", "scale"), "reverse"),
     "sum": (summed, ("J",), ("rho",), "reverse"),
+    "surrogate": (stepped, ("v",), ("rho",), "reverse"),
+    "surrogate, straight through": (lambda: stepped(smooth=False), ("v",), ("rho",), "reverse"),
+    "surrogate, used twice": (lambda: stepped(uses=2), ("v",), ("rho",), "reverse"),
+    "surrogate, tangent": (stepped, ("v",), ("rho",), "tangent"),
+    "surrogate, second derivative": (stepped, ("v",), ("rho",), "hvp"),
+    "surrogate as output": (ends_in_a_surrogate, ("y",), ("x",), "reverse"),
+    "surrogate as output, tangent": (ends_in_a_surrogate, ("y",), ("x",), "tangent"),
     "loop": (looped, ("v",), ("rho",), "reverse"),
     "implicit": (rooted, ("J",), ("x",), "reverse"),
     "implicit, tangent": (rooted, ("J",), ("x",), "tangent"),
@@ -410,6 +444,42 @@ def test_a_detached_edge_ends_in_a_bar_with_its_reason() -> None:
 def test_the_detached_term_of_a_sum_ends_in_a_bar_too() -> None:
     stub = next(arrow for arrow in reverse(summed(), "J").arrows if arrow.kind == "cut")
     assert stub.tail == "J reverse seed of J"
+
+
+def marked(diagram: Diagram, kind: str) -> list[tuple[str, str, str]]:
+    """Tail, head and label of the arrows of a kind."""
+    return [(arrow.tail, arrow.head, " ".join(arrow.label)) for arrow in diagram.arrows if arrow.kind == kind]
+
+
+def test_a_surrogate_is_declared_as_a_value_and_a_slope() -> None:
+    diagram = draw(stepped()).diagram
+    assert diagram.by_id["rho_p"].lines == ("value of sharp,", "slope of smoothed")
+    assert marked(diagram, "detached") == [("sharp", "rho_p", "field 4x12 ✂ rho_p_value: a step is flat")]
+    assert marked(diagram, "surrogate") == [("smoothed", "rho_p", "field 4x12 derivative only")]
+    assert ("arrow", "surrogate") in {(entry.table, entry.kind) for entry in diagram.legend}
+
+
+def test_the_derivative_of_a_surrogate_takes_another_way() -> None:
+    """Where differentiation noted the rule "surrogate", and nowhere else."""
+    diagram = reverse(stepped(), "v")
+    assert marked(diagram, "detached") == [("sharp", "power", "field 4x12 ✂ rho_p: a step is flat")]
+    taken = [("power reverse of v", "smoothed reverse of v", "field 4x12 surrogate rho_p: slope of smoothed")]
+    assert marked(diagram, "surrogate") == taken and not diagram.find(kind="cut")
+    straight = ("power reverse of v", "gradient of v by rho", "field 4x12 surrogate rho_p: slope of rho")
+    assert marked(reverse(stepped(smooth=False), "v"), "surrogate") == [straight]
+    (twice,) = marked(reverse(stepped(uses=2), "v"), "surrogate")
+    assert twice[:2] == ("rho_p reverse accumulate of v", "smoothed reverse of v")
+    ahead = draw(stepped(), of="v", wrt="rho", view="tangent").diagram
+    (forward,) = marked(ahead, "surrogate")
+    assert forward[:2] == ("smoothed tangent of v", "power tangent of v")
+    assert not marked(reverse(beam(), "compliance"), "surrogate")
+
+
+def test_an_output_that_is_a_surrogate() -> None:
+    both = [draw(ends_in_a_surrogate(), of="y", wrt="x", view=view).diagram for view in ("reverse", "tangent")]
+    for diagram in both:
+        assert [row[1:] for row in marked(diagram, "detached")] == [("output y", "scalar ✂ y: for show")]
+    assert [row[1] for row in marked(both[1], "surrogate")] == ["tangent of y"]
 
 
 def test_a_missing_path_is_an_end_with_the_reason() -> None:

@@ -38,12 +38,16 @@ class NoPath:
 
 @attrs.frozen
 class Used:
-    """Which rule differentiated a vertex through a port: "graph", "linear", or as in `derivative`."""
+    """Which rule differentiated a vertex through a port: "graph", "linear", a family, or as in `derivative`.
+
+    `made` is the derivative that a family's rule gave.
+    """
 
     vertex: Vertex
     port: str
     how: str
     rule: Rule | None = None
+    made: Edge | None = None
 
 
 @attrs.frozen(eq=False)
@@ -100,7 +104,7 @@ class Rules:
         made = family(port, moving, values)
         if made is None:
             return None
-        self.used.append(Used(vertex, port, node.family))
+        self.used.append(Used(vertex, port, node.family, made=_as_tuple(made)[0]))
         return _as_tuple(made)
 
     def _itself(self, vertex: Vertex, port: str, t: Edge) -> tuple[Edge, ...]:

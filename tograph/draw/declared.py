@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from ..declare import Detach
+from ..declare import Detach, WithGradientOf
 from ..edge import Edge, Origin, Vertex
 from ..expand import expand
 from ..graph import Graph
@@ -44,12 +44,20 @@ def _box(vertex: Vertex, graph: Graph, inner: list[Vertex]) -> Box:
         kind=words.box_kind(node, {v.node.counts for v in (vertex, *inner)}),
         title=graph.names[vertex],
         operation=words.operation(node),
-        lines=words.parameters(node, graph.names[vertex]),
+        lines=_surrogate(vertex, graph) or words.parameters(node, graph.names[vertex]),
         badges=("host",) if any(v.node.host for v in (vertex, *inner)) else (),
         where=vertex.origin.where.brief,
         steps=(graph.vertices.index(vertex),),
         detail=tuple(v.node.title for v in inner),
     )
+
+
+def _surrogate(vertex: Vertex, graph: Graph) -> tuple[str, ...]:
+    """What a surrogate is made of; () for everything else."""
+    if not isinstance(vertex.node, WithGradientOf):
+        return ()
+    value, slope = (graph.names[_through(edge)[0].vertex] for edge in vertex.edges)
+    return f"value of {value},", f"slope of {slope}"
 
 
 def _arrow(vertex: Vertex, port: str, edge: Edge, graph: Graph, specs: Specs) -> Arrow:
@@ -61,6 +69,8 @@ def _arrow(vertex: Vertex, port: str, edge: Edge, graph: Graph, specs: Specs) ->
     kind = words.flow(spec)
     if cuts:
         kind, label = "detached", (*label, *_cut_label(cuts))
+    elif isinstance(vertex.node, WithGradientOf):
+        kind, label = "surrogate", (*label, "derivative only")
     return Arrow(graph.names[start.vertex], graph.names[vertex], kind, label, spec.nbytes() if spec else None, (wire,))
 
 
@@ -80,6 +90,11 @@ def _cut_label(cuts: list[Vertex]) -> tuple[str, ...]:
 def cut_label(name: str, reason: str) -> tuple[str, ...]:
     """The text on a detached edge."""
     return words.wrapped(f"✂ {name}: {reason or 'detached'}", 26)
+
+
+def surrogate_label(name: str, slope: str) -> tuple[str, ...]:
+    """The text on a derivative that takes another way than the value."""
+    return words.wrapped(f"surrogate {name}: slope of {slope}", 26)
 
 
 def _result(name: str, edge: Edge, graph: Graph, specs: Specs) -> Arrow:

@@ -9,7 +9,7 @@ from ..declare import Source
 from ..explain import readable_bytes
 from ..node import Constant
 from . import words
-from .declared import cut_label
+from .declared import cut_label, surrogate_label
 from .model import Arrow
 from .scene import Flow, Scene
 
@@ -29,8 +29,10 @@ def arrows(scene: Scene) -> list[Arrow]:
 def _kind(scene: Scene, flow: Flow) -> str:
     end = (flow.into, flow.port)
     spec = scene.spec(flow.edge)
-    if end in scene.traces.detached:
+    if end in scene.traces.detached or end in scene.traces.replaced:
         return "detached"
+    if end in scene.traces.surrogates:
+        return "surrogate"
     if end in scene.traces.saved:
         return "saved"
     if spec.kind == "factor" or (flow.head.lane == flow.tail.lane == "forward"):
@@ -64,7 +66,10 @@ def _label(scene: Scene, flow: Flow, kind: str, edges: list[Any], count: int) ->
         equal = scene.traces.saved[flow.into, flow.port][1]
         return (f"lambda {'=' if equal else '∝'} {scene.name(flow.tail)}", "self-adjoint:", "solve saved")
     if kind == "detached":
-        return (*spec, *cut_label(*scene.traces.detached[flow.into, flow.port]))
+        cuts = scene.traces.detached | scene.traces.replaced
+        return (*spec, *cut_label(*cuts[flow.into, flow.port]))
+    if kind == "surrogate":
+        return (*spec, *surrogate_label(*scene.traces.surrogates[flow.into, flow.port]))
     return () if kind == "factor" else spec
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from ..edge import Vertex
 from ..graph import topological
 from . import words
-from .declared import cut_label
+from .declared import cut_label, surrogate_label
 from .model import Arrow, Box
 from .places import Place, base, derivative_lane
 from .scene import Scene
+from .traces import cut_at
 
 Marks = tuple[list[Box], list[Arrow]]
 
@@ -30,10 +31,13 @@ def ends(scene: Scene) -> Marks:
             made, kind = _gradient(scene, *label), "cotangent"
         if len(label) > 1 and place.lane == "forward":
             kind = "result"
+        text = words.port_label(edge.vertex, edge.index, scene.spec(edge))
+        if len(label) == 1 and (cut := cut_at(scene.traces.raw.results[label].vertex)):
+            kind, text = "detached", (*text, *cut_label(*cut))
+        if label in scene.traces.surrogates:
+            kind, text = "surrogate", (*text, *surrogate_label(*scene.traces.surrogates[label]))
         boxes.append(made)
-        arrows.append(
-            Arrow(scene.id(place), made.id, kind, words.port_label(edge.vertex, edge.index, scene.spec(edge)))
-        )
+        arrows.append(Arrow(scene.id(place), made.id, kind, text))
     return boxes, arrows
 
 

@@ -90,6 +90,7 @@ ARROWS: dict[str, ArrowStyle] = {
     "factor": ArrowStyle(VIOLET, "factor in use", "━━●", width=2.4, head="dot", ink=VIOLET),
     "other": ArrowStyle(GREY, "other array", "──▶"),
     "detached": ArrowStyle(VERMILLION, "detached: the value passes, no derivative", "─✂▶", width=1.8, ink=VERMILLION),
+    "surrogate": ArrowStyle(ORANGE, "surrogate: only the derivative goes here", "╌╌▶", "dashed", 1.8, ink="#8A5A00"),
     "residual": ArrowStyle(FAINT, "residual: kept for the derivative", "──▶", width=1.5, ink="#6B6B6B"),
     "cotangent": ArrowStyle(GREEN, "cotangent (derivative flowing back)", "╌╌▶", "dashed", 1.8, ink="#00664B"),
     "tangent": ArrowStyle(BLUE, "tangent (derivative flowing forward)", "╌╌▶", "dashed", 1.8, ink=BLUE),

@@ -13,9 +13,11 @@ from functools import cached_property
 import attrs
 
 from ..columns import TakeColumns
-from ..declare import Detach
-from ..edge import Origin, Vertex
-from ..plan import Plan
+from ..declare import Detach, WithGradientOf
+from ..edge import Edge, Origin, Vertex
+from ..graph import topological
+from ..node import Node
+from ..plan import Label, Plan
 from ..planning import make_plan
 from .places import Place, base, forward_lane, places
 
@@ -61,13 +63,50 @@ class Traces:
     @cached_property
     def detached(self) -> dict[Port, tuple[str, str]]:
         """Executed edges of the forward pass that were detached -> name and reason."""
+        return self._cut(Detach)
+
+    @cached_property
+    def replaced(self) -> dict[Port, tuple[str, str]]:
+        """Likewise, those that carry the value of a surrogate."""
+        return self._cut(WithGradientOf)
+
+    def _cut(self, by: type[Node]) -> dict[Port, tuple[str, str]]:
         forward = forward_lane(self.plan)
-        found: dict[Port, tuple[str, str]] = {}
-        for vertex, twin in self.twins.items():
-            for port, edge in twin.inputs if vertex in forward else ():
-                if isinstance(edge.vertex.node, Detach):
-                    found[vertex, port] = (edge.vertex.origin.name, edge.vertex.node.reason)
+        both = [(vertex, twin) for vertex, twin in self.twins.items() if vertex in forward]
+        ends = [((vertex, port), edge.vertex) for vertex, twin in both for port, edge in twin.inputs]
+        return {port: named for port, before in ends if isinstance(before.node, by) and (named := cut_at(before))}
+
+    @cached_property
+    def surrogates(self) -> dict[Port | Label, tuple[str, str]]:
+        """Executed edges, and results, by which a derivative goes where no value did -> the surrogate, and whose slope.
+
+        They carry what the rule of the surrogate gave, back to where that slope is from or on to where the
+        surrogate is used.
+        """
+        found: dict[Port | Label, tuple[str, str]] = {}
+        for used in (used for used in self.raw.used if used.how == "surrogate" and used.port == "derivative"):
+            slope, made = dict(used.vertex.inputs)["derivative"].vertex, used.made
+            named = (used.vertex.origin.name, slope.origin.name)
+            ends = {base(v) for v in (*topological([Edge(slope)]), used.vertex, *self._after(used.vertex))}
+            for vertex in self.plan.order:
+                ports = [port for port, edge in vertex.inputs if _same(edge, made) and base(vertex) in ends]
+                found |= {(vertex, port): named for port in ports}
+            results = {label: edge for label, edge in self.plan.results.items() if len(label) > 1 and _same(edge, made)}
+            found |= {label: named for label in results if base(self._end(label)) in ends}
         return found
+
+    def _end(self, label: Label) -> Vertex:
+        """What a derivative is of that ends in a result."""
+        graph = self.plan.graph
+        return (graph.outputs[label[0]] if label[1] == "tangent" else graph.input(label[1])).vertex
+
+    def _after(self, vertex: Vertex) -> set[Vertex]:
+        """What a vertex of the forward pass leads to."""
+        forward, reached = forward_lane(self.raw), {vertex}
+        for other in self.raw.order:
+            if other in forward and any(edge.vertex in reached for edge in other.edges):
+                reached.add(other)
+        return reached - {vertex}
 
     @cached_property
     def saved(self) -> dict[Port, tuple[Origin, bool]]:
@@ -117,6 +156,19 @@ class Traces:
     def _reasons(self, place: Place) -> tuple[str, ...]:
         here = [c for c in self.plan.changes if c.removed and c.removed.origin.role != "forward"]
         return tuple(dict.fromkeys(c.reason for c in here if c.removed and base(c.removed) == place.origin))
+
+
+def cut_at(vertex: Vertex) -> tuple[str, str] | None:
+    """Name and reason of a cut or of a surrogate; None for another vertex."""
+    cut = vertex.edges[0].vertex if isinstance(vertex.node, WithGradientOf) else vertex
+    return (vertex.origin.name, cut.node.reason) if isinstance(cut.node, Detach) else None
+
+
+def _same(edge: Edge, made: Edge | None) -> bool:
+    """Whether an executed edge is that one, whatever it was computed from meanwhile."""
+    if made is None or edge.index != made.index:
+        return False
+    return (edge.vertex.origin, edge.vertex.node) == (made.vertex.origin, made.vertex.node)
 
 
 def _by_identity(order: tuple[Vertex, ...]) -> dict[tuple[Origin, str], list[Vertex]]:
