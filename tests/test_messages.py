@@ -183,6 +183,17 @@ class TwoSpecs(tg.Node):
         return specs[0], specs[0]
 
 
+@tg.node
+class Total(tg.Node):
+    """A composite whose parts make a number, though it promises a field."""
+
+    inputs = (tg.Port("x"),)
+
+    def expand(self, specs: tuple[tg.Spec | None, ...], *edges: Any) -> tg.Edge:
+        total: tg.Edge = n.Sum()(edges[0])
+        return total
+
+
 # Calling a node.
 
 
@@ -771,6 +782,13 @@ def a_node_without_an_implementation_for_the_backend() -> None:
 def a_forward_of_another_shape() -> None:
     x = rho()
     y = Shorter()(x)  # here
+    check({"y": y}, x).compile("numpy")(np.ones(GRID.shape))
+
+
+@case("y: Total.expand gives (scalar), but infer says (out: field 2x4) (declared at {here}). Make the two agree")
+def an_expansion_of_another_shape() -> None:
+    x = rho()
+    y = Total()(x)  # here
     check({"y": y}, x).compile("numpy")(np.ones(GRID.shape))
 
 

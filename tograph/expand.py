@@ -11,6 +11,7 @@ import attrs
 from .declare import Source, source
 from .derivative import implementation
 from .edge import Edge, Origin, Vertex, made_for
+from .errors import Finding, GraphError
 from .graph import topological
 from .node import Constant, Node, Port, Wire, node
 from .spec import Spec
@@ -67,6 +68,23 @@ def _expand(order: list[Vertex], outs: dict[Vertex, tuple[Edge, ...]], specs: di
             made = tuple(_named_as(vertex, edge, outs) for edge in _expansion(vertex, dict(inputs), specs))
             _expand(topological(made, known=outs), outs, specs)
             outs[vertex] = tuple(outs[edge.vertex][edge.index] for edge in made)
+            _require_agreement(Vertex(vertex.node, inputs, vertex.origin), outs[vertex], specs)
+
+
+def _require_agreement(vertex: Vertex, made: tuple[Edge, ...], specs: dict[Vertex, tuple[Spec, ...]]) -> None:
+    """Raise `GraphError` unless the parts of a composite make what it promises."""
+    promised, found = infer_specs(vertex, specs), tuple(specs[edge.vertex][edge.index] for edge in made)
+    if [_nature(spec) for spec in promised] == [_nature(spec) for spec in found]:
+        return
+    node, origin = vertex.node, vertex.origin
+    says = ", ".join(f"{port.name}: {spec.label()}" for port, spec in zip(node.outputs, promised, strict=False))
+    message = f"{type(node).__name__}.expand gives ({', '.join(s.label() for s in found)}), but infer says ({says})"
+    raise GraphError([Finding(message, origin.name, "", origin.where, "Make the two agree")])
+
+
+def _nature(spec: Spec) -> tuple[Any, ...]:
+    """What two specs of the same values have in common: a field and a vector may hold the same."""
+    return spec.shape, spec.differentiable, spec.kind if spec.kind in ("operator", "factor", "dyad") else ""
 
 
 def _keep(
