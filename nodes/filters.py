@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import attrs
 import numpy as np
 
 import tograph as tg
 from tograph import Edge, Node, Port, Spec, SpecError
 from tograph.arithmetic import Hadamard, Reciprocal
+from tograph.port import Range
 
 from .convolution import Convolve, Spectrum
 from .grid import Grid
@@ -96,6 +98,14 @@ class DensityFilter(Node):
     grid: Grid
     radius: Any = tg.parameter(above=0.0)
     max_radius: float | None = None
+
+    @property
+    def ranges(self) -> dict[str, Range]:
+        """The radius is at most `max_radius`."""
+        found = super().ranges
+        if self.max_radius is not None:
+            found["radius"] = attrs.evolve(found["radius"], high=float(self.max_radius))
+        return found
 
     def infer(self, *specs: Spec) -> Spec:
         """As rho, which must live on the grid."""

@@ -855,6 +855,13 @@ CALLS: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
     ((np.where(np.arange(8).reshape(2, 4) == 6, np.nan, 1.0),), {}, "input 'rho' is not finite, first at (1, 2): nan"),
     ((ONES,), {"p": np.inf}, "input 'p' is not finite: inf"),
 ]
+RANGES = [
+    ({"p": 0.5, "r": 1.5}, "input 'p' = 0.5 is outside the range of E.p (declared at {}). It must be >= 1"),
+    ({"p": 3, "r": 2.6}, "input 'r' = 2.6 is outside the range of rho_f.radius (declared at {}). "
+                         "It must be > 0 and <= 2.5"),
+    ({"p": 3, "r": 0.0}, "input 'r' = 0 is outside the range of rho_f.radius (declared at {}). "
+                         "It must be > 0 and <= 2.5"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("args", "kwargs", "message"), CALLS, ids=[row[2] for row in CALLS])
@@ -862,6 +869,30 @@ def test_call(args: tuple[Any, ...], kwargs: dict[str, Any], message: str) -> No
     with pytest.raises(tg.TographError) as caught:
         call(*args, **kwargs)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("backend", ["numpy", "jax", "torch"])
+@pytest.mark.parametrize(("given", "message"), RANGES)
+def test_a_number_outside_the_range_of_its_parameter(backend: str, given: dict[str, Any], message: str) -> None:
+    x, p, r = rho(), tg.source("p"), tg.source("r")
+    rho_f = n.DensityFilter(GRID, radius=r, max_radius=2.5)(x)
+    E = n.Simp(p=p)(rho_f)
+    program = check({"E": E}, x, p, r).compile(backend)
+    found = rho_f if "rho_f" in message else E
+    with pytest.raises(tg.TographError) as caught:
+        program(ONES, **given)
+    assert str(caught.value) == message.format(found.vertex.origin.where)
+    if backend == "torch":
+        with pytest.raises(tg.TographError, match="outside the range"):
+            program.as_torch("E")(ONES, **given)
+    assert program(ONES, p=1.0, r=2.5)["E"].shape == GRID.shape
+
+
+@case("rho_f.radius: radius = 3 is outside its range (declared at {here}). It must be > 0 and <= 2.5")
+def a_radius_above_its_bound() -> None:
+    x = rho()
+    rho_f = n.DensityFilter(GRID, radius=3.0, max_radius=2.5)(x)  # here
+    check({"rho_f": rho_f}, x)
 
 
 def test_integers_are_not_rounded_in_silence() -> None:

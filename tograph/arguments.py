@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import attrs
 import numpy as np
 
 from .declare import Source
-from .errors import TographError, a, did_you_mean
+from .errors import Location, TographError, a, did_you_mean
+from .graph import Graph
+from .port import Range
 from .validate import first_not_finite
 
 
-def bind(sources: Sequence[Source], args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+@attrs.frozen
+class Limit:
+    """The range of a parameter of a node, which an input is wired to."""
+
+    node: str
+    port: str
+    where: Location
+    allowed: Range
+
+
+Limits = Mapping[str, Sequence[Limit]]
+"""Name of an input -> the ranges that it must be in."""
+
+
+def limits(graph: Graph) -> Limits:
+    """The ranges of all parameters that an input of the graph is wired to."""
+    found: dict[str, list[Limit]] = defaultdict(list)
+    for vertex in graph.vertices:
+        wired, ranges = dict(vertex.inputs), vertex.node.ranges
+        for port in wired.keys() & ranges.keys():
+            if isinstance(source := wired[port].vertex.node, Source):
+                found[source.name].append(Limit(graph.names[vertex], port, vertex.origin.where, ranges[port]))
+    return found
+
+
+def bind(
+    sources: Sequence[Source], args: Sequence[Any], kwargs: Mapping[str, Any], within: Limits | None = None
+) -> list[Any]:
     """One value per input, by position or by name; an input with a default may be left out.
 
-    NumPy arrays, numbers and lists must be finite. Arrays of a framework may lie on a device or be
-    traced, so of them only shape and dtype are looked at.
+    NumPy arrays, numbers and lists must be finite, and a number `within` the ranges it is wired to. Arrays of a
+    framework may lie on a device or be traced, so of them only shape and dtype are looked at.
 
     Raises:
         TographError: an input that is missing, unknown, given twice, or not what it is declared to be.
@@ -32,10 +63,11 @@ def bind(sources: Sequence[Source], args: Sequence[Any], kwargs: Mapping[str, An
         if name in given:
             raise TographError(f"input {name!r} is given twice, by position and by name. Give it once")
         given[name] = value
-    return [_checked(source, given.get(source.name, source.default)) for source in sources]
+    ranges = within or {}
+    return [_checked(s, given.get(s.name, s.default), ranges.get(s.name, ())) for s in sources]
 
 
-def _checked(source: Source, value: Any) -> Any:
+def _checked(source: Source, value: Any, ranges: Sequence[Limit]) -> Any:
     if value is None:
         raise TographError(f"input {source.name!r} is missing: it is {a(source.spec.label())}. {_HOW}")
     of_framework = hasattr(value, "dtype") and not isinstance(value, np.ndarray | np.generic)
@@ -48,6 +80,10 @@ def _checked(source: Source, value: Any) -> Any:
         raise TographError(f"input {source.name!r} must be {a(source.spec.label())}, got shape {shape}. {fix}")
     if not of_framework and not np.all(np.isfinite(values)):
         raise TographError(f"input {source.name!r} is not finite{first_not_finite(values)}")
+    for limit in () if of_framework else ranges:
+        if not limit.allowed.allows(number := float(values)):
+            outside = f"outside the range of {limit.node}.{limit.port} (declared at {limit.where})"
+            raise TographError(f"input {source.name!r} = {number:g} is {outside}. It must be {limit.allowed}")
     return values
 
 

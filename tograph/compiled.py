@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .arguments import bind
+from .arguments import Limits, bind, limits
 from .backends.base import Backend
+from .declare import Source
 from .edge import Edge
 from .graph import Graph, source_of
 from .hosting import to_device
@@ -66,11 +67,17 @@ class Function:
         """Run. Inputs by position or by name; inputs with a default may be left out.
 
         Raises:
-            TographError: missing, unknown or wrongly shaped input.
+            TographError: missing, unknown or wrongly shaped input; a number outside the range of its parameter.
             SolveError: a solve that may not be used.
         """
+        return self._evaluate(self.bind(args, kwargs), args, kwargs)
+
+    def anywhere(self, *args: Any, **kwargs: Any) -> Any:
+        """As a call, but parameters may leave their ranges, as in difference quotients at the end of one."""
+        return self._evaluate(bind(self._sources, args, kwargs), args, kwargs)
+
+    def _evaluate(self, values: list[Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         native = any(self.backend.is_native(x) for x in (*args, *kwargs.values()))
-        values = self.bind(args, kwargs)
         with self.backend.scope():
             results = self.run(values)
         require_converged(results)
@@ -79,7 +86,15 @@ class Function:
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         """One value per input, checked; see `tograph.arguments.bind`."""
-        return bind([source_of(edge) for edge in self.inputs], args, kwargs)
+        return bind(self._sources, args, kwargs, self._limits)
+
+    @cached_property
+    def _sources(self) -> list[Source]:
+        return [source_of(edge) for edge in self.inputs]
+
+    @cached_property
+    def _limits(self) -> Limits:
+        return limits(self.graph)
 
     def run(self, values: list[Any]) -> dict[Label, Any]:
         """Execute all segments on checked inputs (inside the backend's scope)."""

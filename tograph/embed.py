@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from .arguments import bind
+from .arguments import bind, limits
 from .declare import source
 from .derivable import program_findings, request_findings
 from .differentiate import Rules, active_vertices, pull_back, tangent
@@ -196,7 +196,7 @@ class Embedding:
 
     def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
         """One value per input, checked; see `tograph.arguments.bind`."""
-        return bind([source_of(edge) for edge in self.inputs], args, kwargs)
+        return bind([source_of(edge) for edge in self.inputs], args, kwargs, limits(self.graph))
 
 
 def embedded(graph: Graph, backend: Backend, framework: str, of: str | Sequence[str] | None) -> Any:

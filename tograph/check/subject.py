@@ -26,7 +26,7 @@ class Subject:
     def y(self, changed: Mapping[str, np.ndarray]) -> np.ndarray:
         """y with some inputs changed and detached edges held."""
         given = self._given(changed)
-        found = self.still.values("y")(**{x: given[x] for x in self.case.still.input_names if x in given})
+        found = self.still.values("y").anywhere(**{x: given[x] for x in self.case.still.input_names if x in given})
         return np.asarray(found["y"], dtype=np.float64)
 
     def gradient(self, w: np.ndarray, changed: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
@@ -37,12 +37,12 @@ class Subject:
             given[WEIGHT] = w
         else:
             factor = float(w)
-        _, found = self.program.value_and_grad(self.case.probe, tuple(self.case.ports))(**given)
+        _, found = self.program.value_and_grad(self.case.probe, tuple(self.case.ports)).anywhere(**given)
         return {x: factor * np.asarray(g, dtype=np.float64) for x, g in found.items()}
 
     def tangent(self, x: str, v: np.ndarray, changed: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
         """J v for one input."""
-        _, found = self.program.jvp("y", x)(**self._given(changed or {}), **{f"{x}_dot": v})
+        _, found = self.program.jvp("y", x).anywhere(**self._given(changed or {}), **{f"{x}_dot": v})
         return np.asarray(found, dtype=np.float64)
 
     @cached_property
