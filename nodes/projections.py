@@ -51,23 +51,62 @@ def _(node: Heaviside, xp: Any, rho: Any, beta: Any, eta: Any) -> Any:
     return beta * _sech2(xp, beta * (rho - eta)) / (xp.tanh(beta * eta) + xp.tanh(beta * (1.0 - eta)))
 
 
+# Sums of tanh are quotients, tanh a + tanh b = sinh(a + b) / (cosh a cosh b), so that
+#     rho_p = sinh(beta rho) cosh(beta (1 - eta)) / [sinh(beta) cosh(beta (rho - eta))],
+# and the slope of its logarithm needs no quotient rule, whose terms cancel for small and for large beta:
+#     d ln rho_p / d eta  = beta [tanh(beta (rho - eta)) - tanh(beta (1 - eta))]
+#     d ln rho_p / d beta = rho coth(beta rho) - coth(beta) + (1 - eta) tanh(beta (1 - eta))
+#                           - (rho - eta) tanh(beta (rho - eta)).
+
+
 @tg.pointwise(Heaviside, "beta")
 def _(node: Heaviside, xp: Any, rho: Any, beta: Any, eta: Any, rho_p: Any) -> Any:
-    # Quotient rule on N / D: (N' - (N / D) D') / D.
     rho, beta, eta = _arrays(xp, rho, beta, eta)
-    low = eta * _sech2(xp, beta * eta)
-    numerator = low + (rho - eta) * _sech2(xp, beta * (rho - eta))
-    denominator = low + (1.0 - eta) * _sech2(xp, beta * (1.0 - eta))
-    return (numerator - rho_p * denominator) / (xp.tanh(beta * eta) + xp.tanh(beta * (1.0 - eta)))
+    return rho_p * xp.where(beta < _SMALL, _gently(xp, rho, beta, eta), _steeply(xp, rho, beta, eta))
+
+
+_SMALL = 0.125
+"""Below it, the series has more correct digits than the exponentials."""
+
+
+def _gently(xp: Any, rho: Any, beta: Any, eta: Any) -> Any:
+    """d ln rho_p / d beta for a small beta, in which 1 / beta has cancelled: x coth x = 1 + x^2/3 - x^4/45 + ..."""
+
+    beta = xp.where(beta < _SMALL, beta, _SMALL * xp.ones_like(beta))
+
+    def rest(x: Any) -> Any:  # (x coth x - 1) / x^2
+        y = x * x
+        return 1 / 3 - y * (1 / 45 - y * (2 / 945 - y * (1 / 4725 - y * 2 / 93555)))
+
+    below, above = rho - eta, 1.0 - eta
+    both = beta * (rho**2 * rest(beta * rho) - rest(beta))
+    return both + above * xp.tanh(beta * above) - below * xp.tanh(beta * below)
+
+
+def _steeply(xp: Any, rho: Any, beta: Any, eta: Any) -> Any:
+    """d ln rho_p / d beta for a large beta, in which the ones have cancelled.
+
+    coth x = 1 + k and tanh x = 1 - m, with k = 2 / (e^2x - 1) and m = 2 / (e^2x + 1) for x > 0; rho k has the
+    limit 1 / beta at rho = 0.
+    """
+    beta = xp.where(beta < _SMALL, _SMALL * xp.ones_like(beta), beta)
+
+    def k(x: Any) -> Any:  # times x
+        safe = xp.where(x > 0.0, x, xp.ones_like(x))
+        return xp.where(x > 0.0, -2.0 * safe * xp.exp(-2.0 * safe) / xp.expm1(-2.0 * safe), xp.ones_like(x))
+
+    def m(x: Any) -> Any:
+        return 2.0 * xp.exp(-2.0 * x) / (1.0 + xp.exp(-2.0 * x))
+
+    below, above = xp.abs(rho - eta), 1.0 - eta
+    ones = (rho - eta) - below
+    return (k(beta * rho) - k(beta)) / beta - above * m(beta * above) + below * m(beta * below) + ones
 
 
 @tg.pointwise(Heaviside, "eta")
 def _(node: Heaviside, xp: Any, rho: Any, beta: Any, eta: Any, rho_p: Any) -> Any:
     rho, beta, eta = _arrays(xp, rho, beta, eta)
-    low = beta * _sech2(xp, beta * eta)
-    numerator = low - beta * _sech2(xp, beta * (rho - eta))
-    denominator = low - beta * _sech2(xp, beta * (1.0 - eta))
-    return (numerator - rho_p * denominator) / (xp.tanh(beta * eta) + xp.tanh(beta * (1.0 - eta)))
+    return rho_p * beta * (xp.tanh(beta * (rho - eta)) - xp.tanh(beta * (1.0 - eta)))
 
 
 @tg.node

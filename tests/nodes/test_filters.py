@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -108,3 +110,30 @@ def test_a_field_of_the_wrong_shape_is_named() -> None:
     rho = tg.source("rho", n.Grid(4, 5).field())
     with pytest.raises(tg.GraphError, match=r"shape \(5, 4\) does not fit the grid.*transposed"):
         Graph([rho], {"y": n.DensityFilter(grid, radius=2.0)(rho)}).validate()
+
+
+def _quotient_rule(rho: Any, beta: Any, eta: Any) -> tuple[Any, Any]:
+    """d rho_p / d beta and d rho_p / d eta as the formula says, in extended precision."""
+    rho, beta, eta = (np.asarray(x, np.longdouble) for x in (rho, beta, eta))
+
+    def sech2(x: Any) -> Any:
+        return 1 - np.tanh(x) ** 2
+
+    N, D = np.tanh(beta * eta) + np.tanh(beta * (rho - eta)), np.tanh(beta * eta) + np.tanh(beta * (1 - eta))
+    low, up, top = sech2(beta * eta), sech2(beta * (rho - eta)), sech2(beta * (1 - eta))
+    by_beta = (eta * low + (rho - eta) * up - N / D * (eta * low + (1 - eta) * top)) / D
+    return by_beta, beta * (low - up - N / D * (low - top)) / D
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).eps > 1e-18, reason="long double is no longer than double here")
+@pytest.mark.parametrize("eta", [0.0, 0.3, 0.5, 1.0])
+@pytest.mark.parametrize("beta", [1e-3, 0.02, 0.1249, 0.1251, 1.0, 8.0, 64.0])
+def test_projection_has_all_digits_however_gentle_or_steep(beta: float, eta: float) -> None:
+    """The quotient rule loses 1 / beta^2 of the precision for small beta, all of it for large beta."""
+    line = tg.Spec("field", (tg.Axis("ny", 21),))
+    edge, b, e = tg.source("rho", line), tg.source("beta"), tg.source("eta")
+    rho = np.linspace(0.0, 1.0, 21)
+    program = Graph([edge, b, e], {"y": n.Heaviside(beta=b, eta=e)(edge)}).compile("numpy")
+    for x, exact in zip(("beta", "eta"), _quotient_rule(rho, beta, eta), strict=True):
+        found = program.jvp("y", x)(rho, beta, eta, **{f"{x}_dot": 1.0})[1]
+        assert np.max(np.abs(found - exact)) <= 4e-12 * np.max(np.abs(exact)), x
