@@ -24,7 +24,8 @@ from .objectives import Compliance, VolumeFraction, WeightCases
 from .operators import ApplyOperator, Dyad, OnSupports
 from .pattern import ElementPattern
 from .projections import Heaviside, Passive
-from .solve import ApplyFactor, DirectSolver, Factor, LinearSolve, Solver
+from .solve import ApplyFactor, Factor, LinearSolve
+from .solvers import BandCholesky, DirectSolver, Multifrontal, Solver, SuperLU
 from .stiffness import Assemble, ElementStiffness, Stiffness
 from .volume import Sigmoid, VolumeEnforcing, VolumeShift
 from .wrappings import SimpCompliance, SimpDisplacement, SparseSolver
@@ -35,6 +36,7 @@ __all__ = [
     "ApplyOperator",
     "Assemble",
     "AverageSensitivity",
+    "BandCholesky",
     "Cast",
     "Compliance",
     "ConeWeights",
@@ -51,6 +53,7 @@ __all__ = [
     "Hadamard",
     "Heaviside",
     "LinearSolve",
+    "Multifrontal",
     "Multiply",
     "OnSupports",
     "Passive",
@@ -69,6 +72,7 @@ __all__ = [
     "Spectrum",
     "Stiffness",
     "Sum",
+    "SuperLU",
     "VolumeEnforcing",
     "VolumeFraction",
     "VolumeShift",

@@ -68,6 +68,11 @@ class ElementPattern:
         n = max(float(self.free.size), 2.0)
         return 31.0 / 8.0 * n * math.log2(n) if self.grid.dim == 2 else n ** (4.0 / 3.0)
 
+    @cached_property
+    def kept(self) -> dict[Any, Any]:
+        """What solvers keep from one factorisation to the next, such as an analysis; by a key of theirs."""
+        return {}
+
     def corners(self) -> list[tuple[slice, ...]]:
         """For each element corner, the part of the node array that holds it, in the grid's corner order."""
         low, high = slice(0, -1), slice(1, None)

@@ -2,117 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 import attrs
-import numpy as np
-import scipy.sparse.linalg as spla
 
 import tograph as tg
-from tograph import Edge, Node, Port, SolveError, Spec, SpecError, codec
+from tograph import Edge, Node, Port, Spec, SpecError
 from tograph.arithmetic import Add, Scale
 from tograph.columns import width
 
 from .operators import ApplyOperator, Dyad, OnSupports
 from .pattern import ElementPattern, as_cases, from_cases
-
-BACKWARD_ERROR = 1e-10
-"""Largest backward error of a direct solve that is let through; a stable one has about 1e-15."""
-
-GROWTH = 1e13
-"""Largest |K| |u| / |f| that is let through."""
-
-
-@runtime_checkable
-class Solver(Protocol):
-    """How K u = f is solved. A frozen attrs class with these two methods, registered by `codec.register`."""
-
-    def factor(self, pattern: ElementPattern, moduli: np.ndarray, elements: np.ndarray) -> Any:
-        """Prepare the free-free block of K for solves; raise `SolveError` if it is singular."""
-
-    def solve(self, factor: Any, rhs: np.ndarray, *, transposed: bool) -> np.ndarray:
-        """Solve for right-hand sides (cases, n_dofs), of which fixed dofs are ignored; 0 at fixed dofs."""
-
-
-@attrs.frozen(eq=False)
-class DirectFactor:
-    """A sparse LU factorisation of the free-free block."""
-
-    pattern: ElementPattern
-    matrix: Any
-    lu: Any
-
-
-@codec.register
-@attrs.frozen
-class DirectSolver:
-    """SciPy's SuperLU on the host, with the ordering for symmetric patterns.
-
-    Raises:
-        SolveError: singular or non-finite matrix, or an answer that is not accurate.
-    """
-
-    ordering: Literal["MMD_AT_PLUS_A", "COLAMD", "MMD_ATA", "NATURAL"] = "MMD_AT_PLUS_A"
-
-    def factor(self, pattern: ElementPattern, moduli: np.ndarray, elements: np.ndarray) -> DirectFactor:
-        """Assemble and factorise."""
-        if not np.all(np.isfinite(moduli)):
-            bad = np.argwhere(~np.isfinite(moduli))[0][1:]
-            raise SolveError(
-                f"the modulus of element {tuple(int(i) for i in bad)} is not finite. Look at what computes E"
-            )
-        matrix = pattern.matrix(moduli, elements)
-        options: dict[str, Any] = {"SymmetricMode": True, "DiagPivotThresh": 0.0}
-        try:
-            lu = spla.splu(matrix, permc_spec=self.ordering, options=options)
-        except RuntimeError as error:
-            raise SolveError(f"the stiffness matrix is singular. {_why_singular(pattern, matrix)}") from error
-        return DirectFactor(pattern, matrix, lu)
-
-    def solve(self, factor: DirectFactor, rhs: np.ndarray, *, transposed: bool) -> np.ndarray:
-        """Forward and back substitution, then a check of the residual."""
-        pattern = factor.pattern
-        free = np.ascontiguousarray(rhs[:, pattern.free].T)
-        x = factor.lu.solve(free, trans="T" if transposed else "N")
-        matrix = factor.matrix.T if transposed else factor.matrix
-        _require_accurate(factor, matrix @ x - free, x, free)
-        u = np.zeros_like(rhs)
-        u[:, pattern.free] = x.T
-        return u
-
-
-def _require_accurate(factor: DirectFactor, residual: np.ndarray, u: np.ndarray, rhs: np.ndarray) -> None:
-    """Raise `SolveError` unless every load case has a small backward error and no runaway solution.
-
-    The backward error |K u - f| / (|K| |u| + |f|) is what a stable solver can promise; |K| |u| / |f| bounds
-    the condition number from below, and near 1e16 the answer is that of a singular matrix. (A design
-    of contrast 1e-9 with a nearly loose part has 1e9 to 1e11 and is legitimate.)
-    """
-    if not np.all(np.isfinite(rhs)):
-        raise SolveError("the right-hand side is not finite. Look at what computes the load")
-    scale = np.abs(factor.matrix.diagonal()).max()
-    error, length, load = (np.linalg.norm(v, axis=0) for v in (residual, u, rhs))
-    bad = ~((error <= BACKWARD_ERROR * (scale * length + load)) & (scale * length <= GROWTH * load))
-    if not np.any(bad & (load > 0.0)):
-        return
-    case, pattern = int(np.argmax(bad)), factor.pattern
-    worst = pattern.free[int(np.argmax(np.nan_to_num(np.abs(u[:, case]), nan=np.inf)))]
-    where = pattern.grid.describe_dof(int(worst), pattern.components)
-    raise SolveError(
-        f"the answer cannot be used: displacements {scale * length[case] / load[case]:.0e} times load over "
-        f"stiffness, largest at {where}. {_why_singular(pattern, factor.matrix)}"
-    )
-
-
-def _why_singular(pattern: ElementPattern, matrix: Any) -> str:
-    empty = np.flatnonzero(matrix.diagonal() <= 0.0)
-    if empty.size:
-        dof = pattern.grid.describe_dof(int(pattern.free[empty[0]]), pattern.components)
-        return f"{empty.size} dofs have no stiffness, the first is {dof}. Raise E_min, or fix them"
-    if pattern.fixed.size < 3 * (pattern.grid.dim - 1) and pattern.components > 1:
-        count = f"{pattern.fixed.size} dof{'s are' if pattern.fixed.size != 1 else ' is'}"
-        return f"Only {count} fixed, so the body can move freely. Add supports"
-    return "The supports may leave a rigid motion, or E_min is too small. Add supports, or raise E_min"
+from .solvers import DirectSolver
 
 
 @tg.node
@@ -225,7 +126,7 @@ class LinearSolve(Node):
     K_ff u_f = f_f - K_fp u_p (free f, prescribed p).
 
     Attributes:
-        solver: a `Solver`; SciPy's direct one by default.
+        solver: a `Solver`; by default the fastest direct one that needs only SciPy, `DirectSolver`.
 
     Raises (when run):
         SolveError: singular, non-finite or inaccurate; says which dofs and the likely cause.

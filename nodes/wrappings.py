@@ -27,7 +27,8 @@ from .grid import Grid
 from .materials import Simp
 from .operators import ApplyOperator
 from .pattern import ElementPattern, as_cases, from_cases
-from .solve import DirectSolver, LinearSolve
+from .solve import LinearSolve
+from .solvers import DirectSolver
 from .stiffness import ElementStiffness, Stiffness
 
 

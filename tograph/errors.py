@@ -29,7 +29,16 @@ class RuleError(TographError):
 
 
 class SolveError(TographError):
-    """A linear solve did not give an answer that may be used."""
+    """A solve did not give an answer that may be used.
+
+    Attributes:
+        status: "singular", "not positive definite", "non-finite input", "iteration limit", "breakdown",
+            "inaccurate", or "failed" where the solver did not say which.
+    """
+
+    def __init__(self, message: str, status: str = "failed") -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class HostError(TographError):
