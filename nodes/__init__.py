@@ -25,12 +25,13 @@ from .operators import ApplyOperator, Dyad, OnSupports
 from .pattern import ElementPattern
 from .projections import Heaviside, Passive
 from .solve import ApplyFactor, Factor, LinearSolve
-from .solvers import BandCholesky, DirectSolver, Multifrontal, Solver, SuperLU
+from .solvers import AMG, BandCholesky, Cholmod, DirectSolver, Multifrontal, Pardiso, Solver, SuperLU
 from .stiffness import Assemble, ElementStiffness, Stiffness
 from .volume import Sigmoid, VolumeEnforcing, VolumeShift
 from .wrappings import SimpCompliance, SimpDisplacement, SparseSolver
 
 __all__ = [
+    "AMG",
     "Add",
     "ApplyFactor",
     "ApplyOperator",
@@ -38,6 +39,7 @@ __all__ = [
     "AverageSensitivity",
     "BandCholesky",
     "Cast",
+    "Cholmod",
     "Compliance",
     "ConeWeights",
     "Convolve",
@@ -56,6 +58,7 @@ __all__ = [
     "Multifrontal",
     "Multiply",
     "OnSupports",
+    "Pardiso",
     "Passive",
     "Power",
     "Ramp",

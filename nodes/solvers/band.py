@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 import numpy as np
 from scipy.linalg import lapack
@@ -12,7 +10,7 @@ from tograph import codec
 
 from ..pattern import ElementPattern
 from .diagnosis import no_factor, require_accurate, require_finite, require_finite_load
-from .protocol import Pool, System, kept
+from .protocol import Pool, System, kept, lower_triangle
 
 
 @attrs.frozen(eq=False)
@@ -21,14 +19,14 @@ class Band:
 
     Attributes:
         order: (n,) free dofs in the order of the band.
-        below: which stored entries of the assembled block lie on or below the diagonal, in that order.
+        entries: the stored entries of one half of the assembled block.
         place: for each of them its place in the (n, width + 1) array of columns.
         width: half the bandwidth.
         pool: arrays (n, width + 1), zero wherever nothing is placed before the factorisation.
     """
 
     order: np.ndarray
-    below: np.ndarray
+    entries: np.ndarray
     place: np.ndarray
     width: int
     pool: Pool
@@ -64,7 +62,7 @@ class BandCholesky:
         columns = band.pool.take()
         factor = band.pool.lend(BandFactor(system, band, columns), columns)
         columns.fill(0.0)
-        columns.ravel()[band.place] = system.matrix.data[band.below]
+        columns.ravel()[band.place] = system.matrix.data[band.entries]
         if band.order.size:
             _, info = lapack.dpbtrf(columns.T, lower=1, overwrite_ab=1)
             if info:
@@ -97,11 +95,10 @@ def _analyse(pattern: ElementPattern) -> Band:
     order = dofs[pattern.supports[dofs] == 0.0]
     rank = np.zeros(pattern.n_dofs, dtype=np.int64)
     rank[order] = np.arange(order.size)
-    matrix: Any = pattern.assembly[0]
-    column = rank[pattern.free][np.repeat(np.arange(order.size), np.diff(matrix.indptr))]
-    row = rank[pattern.free][matrix.indices]
-    below = np.flatnonzero(row >= column)
-    offset = row[below] - column[below]
+    entries, row, column = lower_triangle(pattern)
+    row, column = rank[pattern.free][row], rank[pattern.free][column]
+    row, column = np.maximum(row, column), np.minimum(row, column)
+    offset = row - column
     width = int(offset.max(initial=0))
-    place = column[below] * (width + 1) + offset
-    return Band(order, below, place, width, Pool(lambda: np.zeros((order.size, width + 1))))
+    place = column * (width + 1) + offset
+    return Band(order, entries, place, width, Pool(lambda: np.zeros((order.size, width + 1))))

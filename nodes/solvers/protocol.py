@@ -80,6 +80,14 @@ def kept(pattern: ElementPattern, key: Any, make: Callable[[], T]) -> T:
     return found
 
 
+def lower_triangle(pattern: ElementPattern) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Entries of `System.matrix.data` on and below the diagonal, in their order, with their rows and columns."""
+    matrix: Any = pattern.assembly[0]
+    row, column = matrix.indices, np.repeat(np.arange(matrix.shape[1]), np.diff(matrix.indptr))
+    below = np.flatnonzero(row >= column)
+    return below, row[below], column[below]
+
+
 class Pool:
     """Workspaces that are handed out for the lifetime of an owner and used again after it.
 
@@ -118,6 +126,7 @@ def optional(module: str, extra: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         name = module.partition(".")[0]
+        state = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be loaded ({error})"
         raise TographError(
-            f"this solver needs {name}, which is not installed. Install it: pip install 'tograph[{extra}]'"
+            f"this solver needs {name}, which {state}. Install it: pip install 'tograph[{extra}]'"
         ) from error
