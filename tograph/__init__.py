@@ -27,6 +27,7 @@ from .errors import GraphError as GraphError  # noqa: E402
 from .errors import HostError as HostError  # noqa: E402
 from .errors import RuleError as RuleError  # noqa: E402
 from .errors import SolveError as SolveError  # noqa: E402
+from .errors import SolveWarning as SolveWarning  # noqa: E402
 from .errors import SpecError as SpecError  # noqa: E402
 from .errors import TographError as TographError  # noqa: E402
 from .functions import function as function  # noqa: E402

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .arguments import Limits, bind, limits
-from .backends.base import Backend
+from .backends.base import Backend, map_arrays
 from .declare import Source
 from .edge import Edge
+from .errors import SolveError, SolveWarning
 from .graph import Graph, source_of
 from .hosting import to_device
 from .lower import Lowered, Step, lower
 from .passes import run_compared, run_passes
-from .passes.roots import require_converged
+from .passes.roots import unconverged
 from .plan import Label, Plan, Request
 from .planning import make_plan
 from .schedule import Schedule, make_schedule
+from .spec import Spec
 from .validate import all_specs
 
 if TYPE_CHECKING:
@@ -29,6 +33,10 @@ class Function:
 
     Arrays come back as the kind you gave: NumPy in, NumPy out; framework arrays in, framework
     arrays out.
+
+    Attributes:
+        on_failure: what a solve that failed does; see `Program`.
+        failures: the solves that failed in the last call, forward and adjoint; empty when all is well.
     """
 
     def __init__(
@@ -37,11 +45,15 @@ class Function:
         backend: Backend,
         request: Request,
         pack: Callable[[dict[Label, Any]], Any],
+        *,
         debug: bool = False,
+        on_failure: str = "raise",
     ) -> None:
         self.graph = graph
         self.backend = backend
         self.request = request
+        self.on_failure = on_failure
+        self.failures: tuple[SolveError, ...] = ()
         self._pack = pack
         made = make_plan(graph, request, backend.name)
         self.plan: Plan = run_compared(made, backend) if debug else run_passes(made)
@@ -78,9 +90,11 @@ class Function:
 
     def _evaluate(self, values: list[Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         native = any(self.backend.is_native(x) for x in (*args, *kwargs.values()))
+        self.failures = ()
         with self.backend.scope():
             results = self.run(values)
-        require_converged(results)
+        for error in unconverged(results):
+            self._fail(error)
         as_given = self.backend.to_native if native else self.backend.to_numpy
         return self._pack({label: as_given(value) for label, value in results.items()})
 
@@ -122,17 +136,41 @@ class Function:
         return self.backend.zeros((all_specs([edge])[edge.vertex][edge.index],))
 
     def _run_step(self, step: Step, slots: list[Any]) -> None:
-        backend = self.backend
         values = [slots[i] for i in step.inputs]
-        if step.segment.where == "host":
-            outputs = step.run(*(backend.to_numpy(value) for value in values))
-            outputs = tuple(to_device(value, spec, backend) for value, spec in zip(outputs, step.specs, strict=True))
-        else:
-            outputs = step.run(*values)
+        outputs = self._on_host(step, values) if step.segment.where == "host" else step.run(*values)
         for i, value in zip(step.outputs, outputs, strict=True):
             slots[i] = value
         for i in step.free:
             slots[i] = None
+
+    def _on_host(self, step: Step, values: list[Any]) -> tuple[Any, ...]:
+        """Run a host segment. What a failed solve would have given is not a number, a failed factor is None."""
+        edges, backend = step.segment.outputs, self.backend
+        if all(value is not None for value in values):
+            try:
+                outputs = step.run(*(backend.to_numpy(value) for value in values))
+                return tuple(map(self._handed_over, edges, step.specs, outputs))
+            except SolveError as error:
+                self._fail(error)
+        return tuple(None if spec.kind == "factor" else self._nothing(spec) for spec in step.specs)
+
+    def _handed_over(self, edge: Edge, spec: Spec, value: Any) -> Any:
+        vertex = edge.vertex
+        try:
+            return to_device(value, spec, self.backend)
+        except SolveError as error:
+            where = f"{vertex.origin.name} ({vertex.node.title}, declared at {vertex.origin.where})"
+            raise SolveError(f"{where}: {error}", error.status) from error
+
+    def _nothing(self, spec: Spec) -> Any:
+        return map_arrays(lambda zero: zero + math.nan, self.backend.zeros((spec,)))
+
+    def _fail(self, error: SolveError) -> None:
+        if self.on_failure == "raise":
+            raise error
+        self.failures += (error,)
+        if self.on_failure == "warn":
+            warnings.warn(str(error), SolveWarning, stacklevel=3)
 
     def _prepared(self, lowered: Lowered) -> list[Any]:
         """The slots with constants, and with everything that does not depend on the inputs."""
@@ -145,6 +183,8 @@ class Function:
             for step in lowered.steps:
                 if step.segment.once:
                     self._run_step(step, slots)
+            if self.failures:  # not kept: the next call is to say so again
+                return slots
             self._slots = slots
         return list(self._slots)
 

@@ -33,12 +33,16 @@ class SolveError(TographError):
 
     Attributes:
         status: "singular", "not positive definite", "non-finite input", "iteration limit", "breakdown",
-            "inaccurate", or "failed" where the solver did not say which.
+            "inaccurate", "overflow", or "failed" where the solver did not say which.
     """
 
     def __init__(self, message: str, status: str = "failed") -> None:
         super().__init__(message)
         self.status = status
+
+
+class SolveWarning(RuntimeWarning):
+    """The same, in a program that is compiled to go on (`on_failure="warn"`)."""
 
 
 class HostError(TographError):

@@ -33,13 +33,17 @@ def on_host(vertex: Vertex, name: str, inputs: Sequence[Spec]) -> Callable[..., 
     """
     run = implementation(vertex.node, NumpyBackend("float64"))
     what = f"{name} ({vertex.node.title}, declared at {vertex.origin.where})"
+    role = {"reverse": "adjoint ", "tangent": "tangent "}.get(vertex.origin.role, "")
+    solve = f"{name} ({role}{vertex.node.title}, declared at {vertex.origin.where})"
 
     def named(*values: Any) -> Any:
         given = [_as_seen(value, spec) for value, spec in zip(values, inputs, strict=True)]
         try:
             return run(*given)
-        except (SolveError, RuleError) as error:
-            raise type(error)(f"{what}: {error}") from error
+        except RuleError as error:
+            raise RuleError(f"{what}: {error}") from error
+        except SolveError as error:
+            raise SolveError(f"{solve}: {error}", error.status) from error
         except Exception as error:
             raise HostError(f"{what} raised {type(error).__name__}: {error}") from error
 
@@ -60,8 +64,23 @@ def _frozen(array: np.ndarray, real: bool) -> np.ndarray:
 
 
 def to_device(value: Any, spec: Spec, backend: Backend) -> Any:
-    """A result of a host node as array(s) of the backend; a factor as it is."""
+    """A result of a host node as array(s) of the backend; a factor as it is.
+
+    Raises:
+        SolveError: a finite number that is infinite in the precision of the backend.
+    """
     if spec.kind == "factor":
         return value
     dtype = backend.dtype_of(spec)
+    if spec.dtype == "real" and backend.dtype == "float32":
+        map_arrays(_require_room, value)
     return map_arrays(lambda x: backend.argument(x, dtype) if isinstance(x, np.ndarray | np.generic) else x, value)
+
+
+def _require_room(array: Any) -> None:
+    """Host nodes compute in float64; their results may not fit into float32."""
+    sizes = np.abs(array)
+    largest = float(np.max(sizes, initial=0.0, where=np.isfinite(sizes)))
+    if largest > float(np.finfo(np.float32).max):
+        fix = "Compile with dtype='float64', raise E_min, or choose units in which it is smaller"
+        raise SolveError(f"a result of {largest:.0e} is infinite in float32. {fix}", "overflow")

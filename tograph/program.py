@@ -10,13 +10,15 @@ from .backends import load_backend
 from .compiled import Function
 from .edge import Edge
 from .embed import embedded
-from .errors import TographError, a
+from .errors import TographError, a, did_you_mean
 from .graph import Graph
 from .plan import Label, Request
 from .validate import all_specs
 
 if TYPE_CHECKING:
     from .explain import Explanation
+
+ON_FAILURE = ("raise", "warn", "record")
 
 
 def _require_names(given: Any, what: str) -> str | tuple[str, ...]:
@@ -39,20 +41,34 @@ class Program:
         backend: "jax", "torch" or "numpy" (values only; the reference).
         dtype: "float64" or "float32": what "real" ports hold. Set per program, never process-wide.
         debug: evaluate every plan on random numbers before and after every pass of the compiler.
+        on_failure: what happens when a solve fails, forward or adjoint. "raise": a `SolveError`. "warn" and
+            "record": the results that need it are not a number, and `failures` of the function that was called
+            lists the errors; "warn" also issues a `SolveWarning`.
         options: backend options, e.g. `compiled=True` for `torch.compile`.
 
     Raises:
         GraphError: the graph is not valid.
         PassError: with `debug`, when a function is asked for: a pass changed a result; says which and by how much.
+        TographError: an unknown `on_failure`.
     """
 
     def __init__(
-        self, graph: Graph, backend: str = "jax", *, dtype: str = "float64", debug: bool = False, **options: Any
+        self,
+        graph: Graph,
+        backend: str = "jax",
+        *,
+        dtype: str = "float64",
+        debug: bool = False,
+        on_failure: str = "raise",
+        **options: Any,
     ) -> None:
+        if on_failure not in ON_FAILURE:
+            raise TographError(f"on_failure is {on_failure!r}. {did_you_mean(on_failure, ON_FAILURE)}")
         graph.validate()
         self.graph = graph
         self.dtype = dtype
         self.debug = debug
+        self.on_failure = on_failure
         self.backend = load_backend(backend, dtype, **options)
         self._functions: dict[tuple[Request, str], Function] = {}
         self._embeddings: dict[str | tuple[str, ...] | None, Any] = {}
@@ -140,7 +156,9 @@ class Program:
     def _function(self, request: Request, form: str, pack: Callable[[dict[Label, Any]], Any]) -> Function:
         key = (request, form)
         if key not in self._functions:
-            self._functions[key] = Function(self.graph, self.backend, request, pack, self.debug)
+            self._functions[key] = Function(
+                self.graph, self.backend, request, pack, debug=self.debug, on_failure=self.on_failure
+            )
         return self._functions[key]
 
     def as_jax(self, of: str | Sequence[str] | None = None) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from tograph import SolveError, codec
 
 from ..pattern import ElementPattern
-from .diagnosis import require_finite, require_finite_load, rigid_motions, why_singular, worst_dof
+from .diagnosis import require_finite_load, require_sound, rigid_motions, why_singular, worst_dof
 from .protocol import System, kept, optional
 
 
@@ -48,7 +48,7 @@ class AMG:
         """Build the levels."""
         library = optional("pyamg", self.extra)
         system = System(pattern, moduli, elements)
-        require_finite(system)
+        require_sound(system)
         if not pattern.free.size:
             return Hierarchy(system, None)
         if np.any(system.diagonal[pattern.free] <= 0.0):

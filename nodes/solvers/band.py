@@ -9,7 +9,7 @@ from scipy.linalg import lapack
 from tograph import codec
 
 from ..pattern import ElementPattern
-from .diagnosis import no_factor, require_accurate, require_finite, require_finite_load
+from .diagnosis import no_factor, require_accurate, require_finite_load, require_sound
 from .protocol import Pool, System, kept, lower_triangle
 
 
@@ -57,7 +57,7 @@ class BandCholesky:
     def factor(self, pattern: ElementPattern, moduli: np.ndarray, elements: np.ndarray) -> BandFactor:
         """Assemble into the band and factorise in place."""
         system = System(pattern, moduli, elements)
-        require_finite(system)
+        require_sound(system)
         band: Band = kept(pattern, "band", lambda: _analyse(pattern))
         columns = band.pool.take()
         factor = band.pool.lend(BandFactor(system, band, columns), columns)

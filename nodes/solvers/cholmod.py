@@ -10,7 +10,7 @@ import numpy as np
 from tograph import codec
 
 from ..pattern import ElementPattern
-from .diagnosis import no_factor, require_accurate, require_finite, require_finite_load
+from .diagnosis import no_factor, require_accurate, require_finite_load, require_sound
 from .protocol import Pool, System, kept, lower_triangle, optional
 
 
@@ -41,7 +41,7 @@ class Cholmod:
         """Put the numbers into a matrix that has been analysed before, and factorise."""
         library, cvxopt = optional("cvxopt.cholmod", self.extra), optional("cvxopt", self.extra)
         system = System(pattern, moduli, elements)
-        require_finite(system)
+        require_sound(system)
         if not pattern.free.size:
             return CholmodFactor(system, None, None)
         entries, pool = kept(pattern, "cholmod", lambda: _analyse(pattern, library, cvxopt))

@@ -10,7 +10,7 @@ from tograph import SolveError
 
 from ..grid import DIRECTIONS
 from ..pattern import ElementPattern
-from .protocol import System
+from .protocol import System, kept
 
 BACKWARD_ERROR = 1e-10
 """Largest backward error of a direct solve that is let through; a stable one has about 1e-15."""
@@ -22,13 +22,27 @@ VOID = 1e-6
 """A dof whose stiffness is below this share of the largest is void in messages."""
 
 
-def require_finite(system: System) -> None:
-    """Raise `SolveError` for a modulus or element matrix that is infinite or not a number."""
+def require_sound(system: System) -> None:
+    """Raise `SolveError` for input that is not finite, and for a body whose supports leave it free to move.
+
+    The latter is certain where the element matrices resist no rigid motion; whether a factorisation notices depends
+    on rounding, and a load in balance has an answer, though not only one.
+    """
     if not np.all(np.isfinite(system.moduli)):
         bad = tuple(int(i) for i in np.argwhere(~np.isfinite(system.moduli))[0][1:])
         raise SolveError(f"the modulus of element {bad} is not finite. Look at what computes E", "non-finite input")
     if not np.all(np.isfinite(system.elements)):
         raise SolveError("the element matrix is not finite. Look at what computes nu", "non-finite input")
+    motions = kept(system.pattern, "free motions", lambda: free_motions(system.pattern))
+    if motions and _yields_to_rigid_motions(system):
+        raise SolveError(f"the stiffness matrix is singular. {why_singular(system)}", "singular")
+
+
+def _yields_to_rigid_motions(system: System) -> bool:
+    pattern = system.pattern
+    points = pattern.grid.node_coordinates()[pattern.grid.element_nodes()[0]]
+    forces = system.elements @ rigid_motions(points, pattern.components)
+    return bool(np.abs(forces).max() <= 1e-9 * np.abs(system.elements).max())
 
 
 def require_finite_load(pattern: ElementPattern, rhs: np.ndarray) -> None:
@@ -131,11 +145,13 @@ def free_motions(pattern: ElementPattern) -> list[str]:
     _, sizes, vectors = np.linalg.svd(np.linalg.qr(held, mode="r"), full_matrices=True)
     rank = int(np.sum(sizes > 1e-9 * max(1.0, float(sizes.max(initial=0.0)))))
     left = vectors[rank:]
+    if not left.shape[0]:
+        return []
     if pattern.components == 1:
-        return ["a constant may be added"] if left.shape[0] else []
+        return ["a constant may be added"]
     dim = pattern.grid.dim
     turning = left[:, dim:]
-    _, sizes, mix = np.linalg.svd(turning @ turning.T) if left.shape[0] else (None, np.zeros(0), left)
+    _, sizes, mix = np.linalg.svd(turning @ turning.T)
     turns = int(np.sum(sizes > 1e-12))
     translations = mix[turns:] @ left[:, :dim]
     rotations = mix[:turns] @ turning

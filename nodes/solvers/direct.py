@@ -12,7 +12,7 @@ from tograph import codec
 
 from ..pattern import ElementPattern
 from .band import BandCholesky, band_operations
-from .diagnosis import no_factor, require_accurate, require_finite, require_finite_load
+from .diagnosis import no_factor, require_accurate, require_finite_load, require_sound
 from .multifrontal import Multifrontal
 from .protocol import Solver, System
 
@@ -42,7 +42,7 @@ class SuperLU:
     def factor(self, pattern: ElementPattern, moduli: np.ndarray, elements: np.ndarray) -> LU:
         """Assemble and factorise."""
         system = System(pattern, moduli, elements)
-        require_finite(system)
+        require_sound(system)
         if not pattern.free.size:
             return LU(system, None)
         options: dict[str, Any] = {"SymmetricMode": True, "DiagPivotThresh": 0.0}

@@ -11,7 +11,7 @@ from scipy.linalg import lapack
 from tograph import codec
 
 from ..pattern import ElementPattern
-from .diagnosis import no_factor, require_accurate, require_finite, require_finite_load
+from .diagnosis import no_factor, require_accurate, require_finite_load, require_sound
 from .dissection import Kind, Runs, dissect, runs
 from .protocol import System, kept
 
@@ -84,7 +84,7 @@ class Multifrontal:
     def factor(self, pattern: ElementPattern, moduli: np.ndarray, elements: np.ndarray) -> Fronts:
         """Eliminate box by box, from the smallest to the whole grid."""
         system = System(pattern, moduli, elements)
-        require_finite(system)
+        require_sound(system)
         fronts: list[Front] = kept(pattern, "dissection", lambda: _analyse(pattern))
         users = np.bincount([child.front for front in fronts for child in front.children], minlength=len(fronts))
         parts: list[tuple[np.ndarray, np.ndarray]] = []

@@ -11,7 +11,7 @@ import numpy as np
 from tograph import SolveError, codec
 
 from ..pattern import ElementPattern
-from .diagnosis import no_factor, require_accurate, require_finite, require_finite_load
+from .diagnosis import no_factor, require_accurate, require_finite_load, require_sound
 from .protocol import Pool, System, kept, lower_triangle, optional
 
 ANALYSE_AND_FACTORISE, FACTORISE, SOLVE = 12, 22, 33
@@ -54,7 +54,7 @@ class Pardiso:
         """Factorise in a handle that has analysed this pattern before, if one is idle."""
         library = optional("pypardiso", self.extra)
         system = System(pattern, moduli, elements)
-        require_finite(system)
+        require_sound(system)
         if not pattern.free.size:
             return PardisoFactor(system, None)
         upper: Upper = kept(pattern, "pardiso", lambda: _analyse(pattern, library))

@@ -111,7 +111,7 @@ def run(problem: Problem, E: np.ndarray, fixed: Any = None) -> Any:
 def test_too_few_supports() -> None:
     problem = mbb(4, 3)
     free = "The supports leave the body free to move: translation along y, rotation. Add supports$"
-    with pytest.raises(SolveError, match=rf"^u .*declared at .*test_solve.py.*{free}"):
+    with pytest.raises(SolveError, match=rf"^u_factor .*declared at .*test_solve.py.*{free}"):
         run(problem, np.ones(problem.grid.shape), fixed=problem.fixed[:1])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -40,13 +40,20 @@ def _unused(results: dict[Label, Edge], name: str, role: str, where: str) -> Lab
     return label
 
 
-def require_converged(results: Mapping[Label, Any]) -> None:
-    """Raise for the first equation whose residual is not small (or not a number)."""
+def unconverged(results: Mapping[Label, Any]) -> Iterator[SolveError]:
+    """An error for every equation whose residual is not small (or not a number)."""
     for label, value in results.items():
         if len(label) == 4 and not float(value) <= 1.0:
             _, name, role, where = label
             which = {"forward": "", "tangent": "tangent "}.get(role, "adjoint ")
-            raise SolveError(f"{which}solve of {name}, declared at {where}, {_why(float(value))}")
+            status = "iteration limit" if math.isfinite(float(value)) else "breakdown"
+            yield SolveError(f"{which}solve of {name}, declared at {where}, {_why(float(value))}", status)
+
+
+def require_converged(results: Mapping[Label, Any]) -> None:
+    """Raise the first of these errors."""
+    for error in unconverged(results):
+        raise error
 
 
 def _why(residual: float) -> str:
