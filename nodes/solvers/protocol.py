@@ -55,16 +55,24 @@ class System:
 
     @cached_property
     def diagonal(self) -> np.ndarray:
-        """The diagonal of K, (n_dofs,), fixed dofs included."""
+        """The diagonal of K, (n_dofs,); of no meaning at fixed dofs."""
+        if "matrix" in vars(self):
+            diagonal = np.zeros(self.pattern.n_dofs)
+            diagonal[self.pattern.free] = self.matrix.diagonal()
+            return diagonal
         local = sum(
             E[..., None] * K.diagonal()  # one value per corner and component
             for E, K in zip(self.moduli, self.elements, strict=True)
         )
-        diagonal: np.ndarray = self.pattern.scatter(np, np.asarray(local)[None])[0]
-        return diagonal
+        made: np.ndarray = self.pattern.scatter(np, np.asarray(local)[None])[0]
+        return made
 
     def apply(self, u: np.ndarray, transposed: bool = False) -> np.ndarray:
-        """K u for u (cases, n_dofs) with u = 0 at fixed dofs; rows of fixed dofs are 0. Without assembly."""
+        """K u for u (cases, n_dofs) with u = 0 at fixed dofs; rows of fixed dofs are 0. Assembles nothing."""
+        if "matrix" in vars(self):
+            product, free = np.zeros_like(u), self.pattern.free
+            product[:, free] = ((self.matrix.T if transposed else self.matrix) @ u[:, free].T).T
+            return product
         local = self.pattern.gather(np, u)
         total = np.zeros_like(local)
         for E, K in zip(self.moduli, self.elements, strict=True):

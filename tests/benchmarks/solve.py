@@ -92,7 +92,8 @@ def with_pymoto(solver: str) -> Callable[[Problem], Evaluate]:
 
 def _pymoto_solver(pym: Any, name: str, domain: Any) -> Any:
     if name != "multigrid":
-        return getattr(pym.solvers, name)()
+        known = {"symmetric": True, "positive_definite": True} if name == "SolverSparsePardiso" else {}
+        return getattr(pym.solvers, name)(**known)
     levels, size = [], domain
     while (not levels or size.nel > 2000) and all(count % 2 == 0 for count in (size.nelx, size.nely, size.nelz)):
         levels.append(pym.solvers.GeometricMultigrid(size))
