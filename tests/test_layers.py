@@ -39,9 +39,15 @@ ORDER = (
 
 # Import -> the modules (or packages) where it is at home.
 AT_HOME = {
-    "jax": ("tograph.backends.jax", "tograph.backends.embed_jax", "tograph.nodes._jax"),
+    "jax": ("tograph.backends.jax", "tograph.backends.embed_jax", "tograph.nodes._jax", "tograph.optimizers._jax"),
+    "optax": ("tograph.optimizers._jax",),
     "jaxlib": ("tograph.backends.jax", "tograph.nodes._jax"),
-    "torch": ("tograph.backends.torch", "tograph.backends.embed_torch", "tograph.nodes._torch"),
+    "torch": (
+        "tograph.backends.torch",
+        "tograph.backends.embed_torch",
+        "tograph.nodes._torch",
+        "tograph.optimizers._torch",
+    ),
     "matplotlib": ("tograph.draw", "tograph.cli"),
     "networkx": ("tograph.graph", "tograph.validate", "tograph.serialize", "tograph.draw"),
     "graphviz": ("tograph.draw",),

@@ -12,9 +12,9 @@ import pytest
 import reference
 import tograph as tg
 from tograph import nodes as n
-from tograph.optimizers import Formulation, Method, Point, Position
+from tograph.optimizers import Formulation, Method, Point, Position, Stage
 from tograph.optimizers.formulation import formulate
-from tograph.optimizers.loop import run
+from tograph.optimizers.loop import Course, run
 from tograph.problems import PROBLEMS, Problem, cantilever, cantilever_with_hole, mbb, two_load_cantilever
 from tograph.program import Program
 
@@ -273,8 +273,9 @@ def test_a_run_goes_on_from_a_position_to_the_last_bit() -> None:
     whole = minimize(
         problem, program, observers=[lambda it: positions.append(Position(it.number, it.next_design.copy()))]
     )
-    formulation, _ = formulate(program, problem.uniform(), "compliance", ["volume <= 0.5"], None, 0.01, {})
-    rest = run(formulation, tg.OptimalityCriteria(), positions[9], max_iter=200)
+    formulation, x = formulate(program, problem.uniform(), "compliance", ["volume <= 0.5"], None, 0.01, {})
+    stage = Stage({}, tg.OptimalityCriteria(), 200, 0.01)
+    rest = run(Course.of(formulation, [stage], x), positions[9])
     assert rest.iterations == whole.iterations > 15
     np.testing.assert_array_equal(rest.design, whole.design)
     timeless = [{k: v for k, v in row.items() if k != "seconds"} for row in whole.history]

@@ -60,10 +60,14 @@ class Constraint:
         """What violations are measured by: |bound|, or 1 where that is 0."""
         return abs(self.bound) or 1.0
 
+    @property
+    def signs(self) -> tuple[float, ...]:
+        """The inequalities sign (value - bound) / scale <= 0 that say the same: one, and two for an equality."""
+        return {"<=": (1.0,), ">=": (-1.0,), "==": (1.0, -1.0)}[self.sense]
+
     def violation(self, value: float) -> float:
         """How far `value` is on the wrong side, relative to `scale`; 0 if it is on the right one."""
-        excess = {"<=": value - self.bound, ">=": self.bound - value, "==": abs(value - self.bound)}[self.sense]
-        return max(excess, 0.0) / self.scale
+        return max(0.0, *(sign * (value - self.bound) / self.scale for sign in self.signs))
 
     def __str__(self) -> str:
         return f"{self.name} {self.sense} {self.bound:g}"

@@ -21,7 +21,8 @@ from scipy.optimize import brentq
 
 from ..errors import TographError
 from .constraint import Constraint
-from .formulation import Floats, Formulation, Point
+from .formulation import Formulation, Point
+from .variables import Floats
 
 EPS = np.finfo(np.float64).eps
 LARGEST = 1e9
@@ -85,7 +86,9 @@ class OptimalityCriteria:
             found.append(f"the move limit {self.move:g} must be larger than tol {problem.tol:g}, {why}")
         if np.any(problem.lower < 0.0):
             why = "the update multiplies it, and cannot change a sign"
-            found.append(f"optimality criteria need a design that is not negative ({why}). Shift {problem.design!r}")
+            found.append(
+                f"optimality criteria need a design that is not negative ({why}). Shift {problem.variables.said}"
+            )
         return found
 
     def init(self, problem: Formulation, design: Floats) -> None:

@@ -8,18 +8,16 @@ from typing import Any
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
 from ..compiled import Function
 from ..errors import TographError, did_you_mean
-from ..graph import Graph, source_of
+from ..graph import Graph
 from ..program import Program
 from ..validate import all_specs
 from .constraint import Constraint
+from .variables import Floats, Variables
 
-Floats = npt.NDArray[np.float64]
-
-RESERVED = ("iteration", "change", "seconds")
+RESERVED = ("iteration", "stage", "change", "seconds")
 """Columns of the history besides the outputs."""
 
 
@@ -29,7 +27,8 @@ class Point:
 
     Attributes:
         number: the iteration, from 1.
-        design: shape of the design input; read-only.
+        design: the variables x, in the shape of the design input (joined into one vector if there are several inputs);
+            read-only.
         values: every scalar output.
         gradients: of the objective and the constraints, each in the shape of the design; read-only.
     """
@@ -48,24 +47,26 @@ class Formulation:
         program: computes values and gradients, on any backend.
         minimize: the output that is the objective.
         constraints: bounds on outputs.
-        design: the input that is designed.
-        inputs: values of the other inputs, constant during the run.
+        variables: the inputs that are designed.
+        inputs: values of the other inputs now; between two steps, a schedule may change them.
         lower, upper: bounds, in the shape of the design.
         tol: the largest change of a design variable that counts as none.
         evaluations: how often objective, constraints and their gradients were computed.
-        extra_evaluations: how often a constraint was computed alone, without gradient.
+        extra_evaluations: how often outputs were computed alone, without gradient, and Hessian-vector products.
+        workspace: what a method keeps between steps and could make again from its state; never stored.
     """
 
     program: Program
     minimize: str
     constraints: tuple[Constraint, ...]
-    design: str
+    variables: Variables
     inputs: Mapping[str, Any]
     lower: Floats
     upper: Floats
     tol: float
     evaluations: int = 0
     extra_evaluations: int = 0
+    workspace: dict[str, Any] = attrs.field(factory=dict)
 
     @cached_property
     def differentiated(self) -> tuple[str, ...]:
@@ -75,7 +76,7 @@ class Formulation:
     @cached_property
     def function(self) -> Function:
         """Values and gradients of `differentiated`, and the values of `observed`, in one program."""
-        return self.program.value_and_grad(self.differentiated, self.design, also=self.observed)
+        return self.program.value_and_grad(self.differentiated, self.variables.names, also=self.observed)
 
     @cached_property
     def observed(self) -> tuple[str, ...]:
@@ -91,27 +92,51 @@ class Formulation:
         Raises:
             TographError: objective, constraint or gradient is not finite; what is only observed may be anything.
         """
-        given = {**self.inputs, self.design: design}
-        values, gradients = self.function(**given)
+        values, gradients = self.function(**self._given(design))
         self.evaluations += 1
         outputs = self.program.graph.outputs
         point = Point(
             number,
             _read_only(design),
             {name: float(values[name]) for name in outputs if name in values},
-            {name: _read_only(gradients[name]) for name in self.differentiated},
+            {name: _read_only(self.variables.join(gradients[name])) for name in self.differentiated},
         )
         self._require_finite(point)
         return point
 
     def value(self, number: int, name: str, design: Floats) -> float:
         """One output alone, without its gradient; errors as in `evaluate`."""
-        given = {**self.inputs, self.design: design}
-        value = float(self.program.values(name)(**given)[name])
+        return self.values(number, (name,), design)[name]
+
+    def values(self, number: int, names: Sequence[str], design: Floats) -> dict[str, float]:
+        """Some outputs without their gradients; errors as in `evaluate`."""
+        found = self.program.values(*names)(**self._given(design))
         self.extra_evaluations += 1
-        if not np.isfinite(value):
-            raise TographError(f"iteration {number}: output {name!r} is {value} at the next design. {ADVICE}")
-        return value
+        for name in names:
+            if not np.isfinite(found[name]):
+                raise TographError(f"iteration {number}: output {name!r} is {found[name]} at the next design. {ADVICE}")
+        return {name: float(found[name]) for name in names}
+
+    def hvp(self, name: str, design: Floats, direction: Floats) -> Floats:
+        """The second derivative of an output times a direction, both in the shape of the design, which is one input."""
+        (wrt,) = self.variables.names
+        along = np.asarray(direction, dtype=np.float64).reshape(design.shape)
+        _, _, product = self.program.hvp(name, wrt)(**self._given(design), **{f"{wrt}_dot": along})
+        self.extra_evaluations += 1
+        return np.asarray(product, dtype=np.float64)
+
+    def inequalities(self, values: Mapping[str, float]) -> Floats:
+        """The constraints as g <= 0, each relative to its scale, an equality as two of them; shape (m,)."""
+        rows = [sign * (values[c.name] - c.bound) / c.scale for c in self.constraints for sign in c.signs]
+        return np.array(rows, dtype=np.float64)
+
+    def inequality_gradients(self, point: Point) -> Floats:
+        """Gradients of `inequalities`, shape (m, n)."""
+        rows = [sign / c.scale * point.gradients[c.name].ravel() for c in self.constraints for sign in c.signs]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), point.design.size)
+
+    def _given(self, design: Floats) -> dict[str, Any]:
+        return {**self.inputs, **self.variables.split(design)}
 
     def satisfied(self, values: Mapping[str, float], tolerance: float) -> bool:
         """Whether every constraint holds up to a relative tolerance."""
@@ -125,7 +150,7 @@ class Formulation:
             wrong = int(np.size(gradient) - np.isfinite(gradient).sum())
             if wrong:
                 where = f"{wrong} of {np.size(gradient)} places"
-                what = f"the gradient of {name!r} with respect to {self.design!r}"
+                what = f"the gradient of {name!r} with respect to {self.variables.said}"
                 raise TographError(f"iteration {point.number}: {what} is not finite in {where}. {ADVICE}")
 
 
@@ -144,7 +169,7 @@ def formulate(
     start: Any,
     minimize: str,
     subject_to: Sequence[str | Constraint],
-    design: str | None,
+    design: str | Sequence[str] | None,
     tol: float,
     inputs: Mapping[str, Any],
 ) -> tuple[Formulation, Floats]:
@@ -156,16 +181,23 @@ def formulate(
     if isinstance(program, Graph):
         raise TographError("a graph is not a program yet. Compile it first: `graph.compile()`")
     design = design or next(iter(program.graph.input_names), "")
+    names = (design,) if isinstance(design, str) else tuple(design)
     constraints, found = _read(subject_to)
-    found += _name_findings(program.graph, minimize, constraints, design, inputs)
+    found += _name_findings(program.graph, minimize, constraints, names, inputs)
     raise_all(found)
+    variables = Variables.of(program.graph, names)
     native = program.backend
-    fixed = {name: native.to_numpy(value) if native.is_native(value) else value for name, value in inputs.items()}
-    x = np.array(native.to_numpy(start) if native.is_native(start) else start, dtype=np.float64)
-    lower, upper = _bound(program.graph, design, "lower", 0.0), _bound(program.graph, design, "upper", 1.0)
-    problem = Formulation(program, minimize, constraints, design, fixed, lower, upper, tol)
-    problem.function.bind((), {**fixed, design: x})
-    raise_all(_start_findings(design, x, lower, upper))
+
+    def own(value: Any) -> Any:
+        return native.to_numpy(value) if native.is_native(value) else value
+
+    fixed = {name: own(value) for name, value in inputs.items()}
+    given = {name: np.array(own(value), dtype=np.float64) for name, value in variables.given(start).items()}
+    lower, upper = (variables.bounds(program.graph, side) for side in ("lower", "upper"))
+    problem = Formulation(program, minimize, constraints, variables, fixed, lower, upper, tol)
+    problem.function.bind((), {**fixed, **given})
+    x = variables.join(given)
+    raise_all(_start_findings(variables.said, x, lower, upper))
     return problem, x
 
 
@@ -190,7 +222,11 @@ def _read(subject_to: Sequence[str | Constraint]) -> tuple[tuple[Constraint, ...
 
 
 def _name_findings(
-    graph: Graph, minimize: str, constraints: Sequence[Constraint], design: str, inputs: Mapping[str, Any]
+    graph: Graph,
+    minimize: str,
+    constraints: Sequence[Constraint],
+    designs: Sequence[str],
+    inputs: Mapping[str, Any],
 ) -> list[str]:
     found = []
     if minimize not in graph.outputs:
@@ -198,30 +234,25 @@ def _name_findings(
     for c in constraints:
         if c.name not in graph.outputs:
             found.append(f"there is no output {c.name!r} to constrain ({c}). {did_you_mean(c.name, graph.outputs)}")
-    if design not in graph.input_names:
-        found.append(f"there is no input {design!r} to design. {did_you_mean(design, graph.input_names)}")
+    for design in designs:
+        if design not in graph.input_names:
+            found.append(f"there is no input {design!r} to design. {did_you_mean(design, graph.input_names)}")
     for name in inputs:
         if name not in graph.input_names:
             found.append(f"there is no input {name!r} to set. {did_you_mean(name, graph.input_names)}")
-    if design in inputs:
+    for design in sorted(set(designs) & set(inputs)):
         found.append(f"{design!r} is the design: give its first value as `start`, not among the `inputs`")
     for name in sorted(set(RESERVED) & set(graph.outputs)):
         found.append(f"an output cannot be called {name!r}: the history has a column of that name. Rename it")
     return found
 
 
-def _bound(graph: Graph, design: str, side: str, default: float) -> Floats:
-    source = source_of(graph.input(design))
-    declared = getattr(source, side)
-    return np.array(np.broadcast_to(default if declared is None else declared, source.spec.shape), dtype=np.float64)
-
-
 def _start_findings(design: str, x: Floats, lower: Floats, upper: Floats) -> list[str]:
     if np.any(lower > upper):
         places = f"{int((lower > upper).sum())} of {x.size} places"
-        return [f"the lower bound of {design!r} is above the upper one in {places}"]
+        return [f"the lower bound of {design} is above the upper one in {places}"]
     outside = int(((x < lower) | (x > upper)).sum())
     if outside:
         bounds = f"{lower.min():g} to {upper.max():g}"
-        return [f"the start of {design!r} is outside its bounds ({bounds}) in {outside} of {x.size} places"]
+        return [f"the start of {design} is outside its bounds ({bounds}) in {outside} of {x.size} places"]
     return []
