@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from tograph.cli.plain import to_json
 from tograph.cli.run_folder import FILES, new_folder
 from tograph.cli.scene import physical_density, scene_of
 from tograph.nodes import VolumeFraction
+from tograph.optimizers import Checkpoints
 from tograph.problems import PROBLEMS, mbb
 
 SMALL = ["--nelx", "12", "--nely", "4"]
@@ -159,11 +161,11 @@ def test_version() -> None:
     assert succeed("--version") == f"tograph {tg.__version__}\n"
 
 
-def test_the_commands_are_the_six() -> None:
-    assert commands() == ["bench", "check", "draw", "explain", "problems", "run"]
+def test_the_commands() -> None:
+    assert commands() == ["bench", "check", "draw", "explain", "problems", "resume", "run"]
 
 
-@pytest.mark.parametrize("command", ["bench", "check", "draw", "explain", "problems", "run"])
+@pytest.mark.parametrize("command", ["bench", "check", "draw", "explain", "problems", "resume", "run"])
 def test_help_shows_examples_that_parse(command: str) -> None:
     text = succeed(command, "--help")
     shown = examples(command)
@@ -311,8 +313,9 @@ def test_run_end_to_end(root: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
     for name in FILES:
         data = (folder / name).read_bytes()
-        start = b"[" if name == "history.json" else MAGIC.get(Path(name).suffix, b"")
-        assert len(data) > 400 and data.startswith(start), name
+        known = {"history.json": b"[", "checkpoint": b"tograph checkpoint"}
+        start = known.get(name) or MAGIC.get(Path(name).suffix, b"")
+        assert len(data) > 200 and data.startswith(start), name
     saved = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     assert {name: saved[name] for name in summary if name not in ("folder", "files")} == {
         name: value for name, value in summary.items() if name not in ("folder", "files")
@@ -369,6 +372,49 @@ def test_text_at_the_end_and_the_folder_by_default(here: Path) -> None:
     )
     assert files == f"runs/{folder.name}: {', '.join(FILES)}"
     assert new_folder("mbb", "now") != new_folder("mbb", "now")
+
+
+def without_time(summary: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in summary.items() if name not in ("seconds", "folder")}
+
+
+@pytest.mark.parametrize("target", ["mbb", "beam.py:pair"])
+def test_resume_ends_as_run_does(user_file: Path, monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    args = [*SMALL, "--max-iter", "9", "--backend", "torch"] if target == "mbb" else ["--max-iter", "9"]
+    whole = json.loads(succeed("run", target, *args, "--method", "mma", "--out", "whole", "--json"))
+    seen = Checkpoints.__call__
+
+    def dies(self: Checkpoints, iteration: tg.Iteration) -> None:
+        if iteration.number == 5:
+            raise KeyboardInterrupt
+        self.share = 1.0
+        seen(self, iteration)
+
+    monkeypatch.setattr(Checkpoints, "__call__", dies)
+    interrupted = CliRunner().invoke(main, ["run", target, *args, "--method", "mma", "--out", "cut"])
+    assert interrupted.exit_code != 0 and not (user_file / "cut" / "result.json").exists()
+    monkeypatch.setattr(Checkpoints, "__call__", seen)
+    monkeypatch.chdir(user_file / "cut")
+    result = invoke("resume", str(user_file / "cut"), "--json")
+    assert result.exit_code == 0, result.stderr
+    assert "going on after iteration 4" in result.stderr
+    assert without_time(json.loads(result.stdout)) == without_time(whole)
+    ends = [np.load(user_file / name / "design.npz")["design"] for name in ("whole", "cut")]
+    np.testing.assert_array_equal(*ends)
+    lines = (user_file / "cut" / "history.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["iteration"] for line in lines] == list(range(1, 10))
+
+
+def test_what_cannot_be_resumed(run_folder: Path, here: Path) -> None:
+    (here / "empty").mkdir()
+    told = invoke("resume", "empty")
+    advice = "it has no readable run.json. Give a folder that `tograph run` made."
+    assert told.exit_code == 2 and told.stderr.endswith(f"Error: empty is not a run folder: {advice}\n")
+    shutil.copytree(run_folder, here / "damaged")
+    (here / "damaged" / "checkpoint").write_bytes(b"nothing")
+    told = invoke("resume", "damaged")
+    assert told.exit_code == 2
+    assert told.stderr.endswith("damaged/checkpoint is no checkpoint of this version of tograph\n")
 
 
 def test_a_3d_run(here: Path) -> None:

@@ -62,7 +62,12 @@ INSIDE_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "tograph.graph": ("tograph.draw", "tograph.program", "tograph.serialize", "tograph.validate"),
     "tograph.compiled": ("tograph.explain",),
     # Help and wrong arguments are answered without loading matplotlib or graphviz.
-    "tograph.cli.commands": ("tograph.cli.drawing", "tograph.cli.gallery", "tograph.cli.run_folder"),
+    "tograph.cli.commands": (
+        "tograph.cli.drawing",
+        "tograph.cli.gallery",
+        "tograph.cli.run_folder",
+        "tograph.cli.running",
+    ),
 }
 
 MAX_FILE, MAX_FUNCTION = 300, 40

@@ -1,4 +1,4 @@
-"""The command line: `tograph run | draw | check | explain | problems | bench`."""
+"""The command line: `tograph run | resume | draw | check | explain | problems | bench`."""
 
 from __future__ import annotations
 

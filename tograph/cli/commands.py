@@ -13,7 +13,6 @@ import click
 
 import tograph as tg
 from tograph.problems import PROBLEMS, SUITE, TASKS, Problem, hoyer
-from tograph.program import Program
 
 from .options import (
     BACKENDS,
@@ -28,8 +27,7 @@ from .options import (
     sentences,
 )
 from .plain import to_json
-from .progress import progress
-from .workflow import Workflow, find_workflow
+from .workflow import find_workflow
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -48,6 +46,13 @@ def main() -> None:
 
 @main.command(short_help="Optimise, and leave the results in a run folder.")
 @problem_options
+@click.option(
+    "--method",
+    type=click.Choice(["oc", "mma", "gcmma", "slsqp", "trust-constr", "auto"]),
+    default="oc",
+    show_default=True,
+    help="How designs are found.",
+)
 @click.option("--max-iter", type=Count(min=1), default=200, show_default=True, help="Stop after so many designs.")
 @click.option(
     "--tol",
@@ -59,13 +64,13 @@ def main() -> None:
 @click.option(
     "--bisection",
     type=Number(0.0, 1.0, min_open=True, max_open=True),
-    help="Find the volume multiplier by bisection to this relative bracket, as the classical codes do (1e-3)."
-    " [default: hold the volume exactly]",
+    help="For the method oc: find the volume multiplier by bisection to this relative bracket, as the classical"
+    " codes do (1e-3). [default: hold the volume exactly]",
 )
 @backend_option
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. [default: runs/NAME-DATE-TIME]")
 @json_option
-def run(target: str, max_iter: int, tol: float, backend: str, out: Path | None, as_json: bool, **given: Any) -> None:
+def run(target: str, backend: str, out: Path | None, as_json: bool, **options: Any) -> None:
     """Optimise, and leave pictures, histories, graph and diagrams in a run folder.
 
     \b
@@ -74,24 +79,41 @@ def run(target: str, max_iter: int, tol: float, backend: str, out: Path | None, 
       tograph run mbb --nelx 120 --nely 40 --radius 4.8 --backend torch --out runs/fine
       tograph run path/to/file.py:build --volume 0.4 --json
     """
-    from .run_folder import FILES, Run, make_folder, new_folder, write_run
+    from .run_folder import make_folder, new_folder
+    from .running import Order, carry_out
 
-    bisection = given.pop("bisection")
+    settings = {name: options.pop(name) for name in ("method", "max_iter", "tol", "bisection")}
+    given = {name: value for name, value in options.items() if value is not None}
+    order = Order(target, str(Path.cwd()), given, backend, **settings)
     with sentences(), only_json(as_json):
-        workflow = find_workflow(target, given).with_start(backend)
+        order.chosen()
+        workflow = order.workflow()
         folder = make_folder(out) if out else new_folder(workflow.file_name, f"{datetime.now():%Y%m%d-%H%M%S}")
-        program = workflow.graph.compile(backend)
-        result = _optimise(workflow, program, max_iter, tol, bisection)
-        asked = {name: value for name, value in given.items() if value is not None}
-        options = asked | {"max_iter": max_iter, "tol": tol, "bisection": bisection, "volume": workflow.volume}
-        finished = Run(target, workflow, program, result, options)
-        click.echo("writing pictures and diagrams", err=True)
-        write_run(finished, folder)
-    if as_json:
-        click.echo(to_json(finished.summary() | {"folder": str(folder), "files": FILES}))
-    else:
-        click.echo(_sentence(finished.summary()))
-        click.echo(f"{folder}: {', '.join(FILES)}")
+        order.save(folder)
+        summary = carry_out(order, workflow, folder).summary()
+    _report_run(summary, folder, as_json)
+
+
+@main.command(short_help="Go on with a run that was interrupted.")
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--previous", is_flag=True, help="Go on from the checkpoint before the last one.")
+@json_option
+def resume(folder: Path, previous: bool, as_json: bool) -> None:
+    """Go on with a run that was interrupted, from its last checkpoint. The result is that of `run`, to the last bit.
+
+    \b
+    Example:
+      tograph resume runs/fine
+    """
+    from .running import Order, carry_out, last_checkpoint
+
+    with sentences(), only_json(as_json):
+        order = Order.load(folder)
+        checkpoint = last_checkpoint(folder, previous)
+        if checkpoint is not None:
+            click.echo(f"going on after iteration {checkpoint.position.number}", err=True)
+        summary = carry_out(order, order.workflow(), folder, checkpoint).summary()
+    _report_run(summary, folder, as_json)
 
 
 @main.command(short_help="Draw the forward, reverse or tangent pass.")
@@ -221,33 +243,21 @@ def problems(suite: str | None, picture: Path | None, as_json: bool) -> None:
         click.echo(f"{name:{names}}  {about}")
 
 
-def _optimise(workflow: Workflow, program: Program, max_iter: int, tol: float, bisection: float | None) -> tg.Result:
-    """Run the design loop. What goes wrong after the first iteration is not the fault of the arguments."""
-    done: list[int] = []
-    with progress(workflow.name, workflow.objective, max_iter) as observer:
-        try:
-            return tg.optimize(
-                program,
-                workflow.start,
-                minimize=workflow.objective,
-                subject_to=[tg.Constraint("volume", "<=", workflow.volume or 0.0)],
-                design=workflow.design,
-                method=tg.OptimalityCriteria(bracket=bisection),
-                max_iter=max_iter,
-                tol=tol,
-                observers=[observer, lambda iteration: done.append(iteration.number)],
-            )
-        except tg.TographError as error:
-            if done and not isinstance(error, tg.SolveError):
-                raise click.ClickException(str(error)) from error
-            raise
-
-
 @contextlib.contextmanager
 def only_json(as_json: bool) -> Iterator[None]:
     """With `--json`, what a user's own file prints goes to standard error."""
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
         yield
+
+
+def _report_run(summary: dict[str, Any], folder: Path, as_json: bool) -> None:
+    from .run_folder import FILES
+
+    if as_json:
+        click.echo(to_json(summary | {"folder": str(folder), "files": FILES}))
+    else:
+        click.echo(_sentence(summary))
+        click.echo(f"{folder}: {', '.join(FILES)}")
 
 
 def _sentence(summary: dict[str, Any]) -> str:

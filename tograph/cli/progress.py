@@ -7,30 +7,30 @@ from collections.abc import Callable, Iterator
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tograph.optimizers import Iteration
+from tograph.optimizers import Iteration, grey_level
 
 Observer = Callable[[Iteration], None]
 
 
 @contextlib.contextmanager
 def progress(name: str, objective: str, max_iter: int) -> Iterator[Observer]:
-    """An observer of iterations that shows objective, volume and change."""
+    """An observer of iterations that shows objective, volume, change, and how grey the design is."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _lines(objective, max_iter)
         return
     columns = (
         TextColumn(f"[bold]{name}"),
-        BarColumn(),
+        BarColumn(bar_width=10),
         MofNCompleteColumn(),
         TextColumn("{task.fields[shown]}"),
-        TimeElapsedColumn(),
+        TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(name, total=max_iter, shown="compiling")
-        yield lambda iteration: bar.update(task, completed=iteration.number, shown=_shown(iteration, objective))
+        yield lambda iteration: bar.update(task, completed=iteration.number, shown=_short(iteration, objective))
 
 
 def _lines(objective: str, max_iter: int) -> Observer:
@@ -43,6 +43,13 @@ def _lines(objective: str, max_iter: int) -> Observer:
     return observer
 
 
+def _short(iteration: Iteration, objective: str) -> str:
+    """What fits beside a bar in 80 columns."""
+    value, volume, grey = iteration.values[objective], iteration.values["volume"], grey_level(iteration.design)
+    return f"{objective} {value:.6g} v {volume:.3f} Δ {iteration.change:.3f} grey {grey:.2f}"
+
+
 def _shown(iteration: Iteration, objective: str) -> str:
     value, volume = float(iteration.values[objective]), float(iteration.values["volume"])
-    return f"{objective} {value:.6g}  volume {volume:.4f}  change {float(iteration.change):.4f}"
+    change, grey = float(iteration.change), grey_level(iteration.design)
+    return f"{objective} {value:.6g}  volume {volume:.4f}  change {change:.4f}  grey {grey:.2f}"

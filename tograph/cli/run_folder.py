@@ -29,6 +29,7 @@ FILES = (
     "convergence.png",
     "history.csv",
     "history.json",
+    "history.jsonl",
     "graph.json",
     "forward.svg",
     "forward.png",
@@ -36,6 +37,8 @@ FILES = (
     "reverse.png",
     "design.npz",
     "result.json",
+    "run.json",
+    "checkpoint",
 )
 
 
@@ -59,6 +62,8 @@ class Run:
             "iterations": self.result.iterations,
             "converged": self.result.converged,
             "why": self.result.why,
+            "method": self.result.method,
+            "kkt": self.result.kkt,
             "objective": self.workflow.objective,
             "compliance": values.get("compliance"),
             "volume": values.get("volume"),

@@ -15,6 +15,7 @@ from .kkt import kkt_residual
 from .loop import optimize
 from .method import Method
 from .mma import GCMMA, MMA
+from .observers import HistoryLines, grey_level
 from .result import Iteration, Observer, Result
 from .schedules import Geometric, Linear, OnPlateau, Schedule
 from .scipy_methods import Scipy
@@ -31,6 +32,7 @@ __all__ = [
     "Constraint",
     "Formulation",
     "Geometric",
+    "HistoryLines",
     "Iteration",
     "Linear",
     "Method",
@@ -46,6 +48,7 @@ __all__ = [
     "Stage",
     "TorchOptim",
     "Variables",
+    "grey_level",
     "kkt_residual",
     "load_checkpoint",
     "optimize",
