@@ -162,10 +162,10 @@ def test_version() -> None:
 
 
 def test_the_commands() -> None:
-    assert commands() == ["bench", "check", "draw", "explain", "problems", "resume", "run"]
+    assert commands() == ["bench", "check", "draw", "explain", "export", "problems", "resume", "run"]
 
 
-@pytest.mark.parametrize("command", ["bench", "check", "draw", "explain", "problems", "resume", "run"])
+@pytest.mark.parametrize("command", ["bench", "check", "draw", "explain", "export", "problems", "resume", "run"])
 def test_help_shows_examples_that_parse(command: str) -> None:
     text = succeed(command, "--help")
     shown = examples(command)

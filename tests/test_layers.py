@@ -68,6 +68,7 @@ INSIDE_FUNCTIONS: dict[str, tuple[str, ...]] = {
         "tograph.cli.run_folder",
         "tograph.cli.running",
     ),
+    "tograph.cli.results": ("tograph.cli.exporting",),
 }
 
 MAX_FILE, MAX_FUNCTION = 300, 40

@@ -1,7 +1,8 @@
-"""The command line: `tograph run | resume | draw | check | explain | problems | bench`."""
+"""The command line: `tograph run | resume | export | draw | check | explain | problems | bench`."""
 
 from __future__ import annotations
 
+from . import results as results
 from .bench import bench
 from .commands import main as main
 

@@ -1,0 +1,32 @@
+"""Commands on a finished run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .commands import main, only_json
+from .options import json_option, sentences
+from .plain import to_json
+
+FORMATS = ("vti", "vtu", "stl", "obj", "svg", "dxf", "npz", "png")
+
+
+@main.command(short_help="Write the design of a run for other tools.")
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--format", type=click.Choice(FORMATS), required=True, help="What to write.")
+@click.option("--out", type=click.Path(path_type=Path), help="The file. [default: RUN/design.FORMAT]")
+@json_option
+def export(folder: Path, format: str, out: Path | None, as_json: bool) -> None:
+    """Write the design of a finished run for other tools: ParaView, CAD, printers, NumPy.
+
+    \b
+    Example:
+      tograph export runs/fine --format vtu
+    """
+    from .exporting import export_run
+
+    with sentences(), only_json(as_json):
+        path = export_run(folder, format, out)
+    click.echo(to_json({"format": format, "file": str(path)}) if as_json else f"{path}")
