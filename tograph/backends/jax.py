@@ -15,10 +15,20 @@ from .base import Backend, map_arrays
 
 
 class JaxBackend(Backend):
-    """JAX at one precision."""
+    """JAX at one precision.
+
+    Args:
+        dtype: "float64" or "float32".
+        compiled: pass device segments through `jax.jit`; without it they run operation by operation, which is
+            slower, but starts at once.
+    """
 
     name = "jax"
     xp = jnp
+
+    def __init__(self, dtype: str, *, compiled: bool = True) -> None:
+        super().__init__(dtype)
+        self.compiled = compiled
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """64-bit types for float64 programs; the process-wide setting is left alone."""
@@ -41,8 +51,8 @@ class JaxBackend(Backend):
         return isinstance(value, jax.Array)
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`jax.jit`."""
-        return jax.jit(function)
+        """`jax.jit`, unless it was declined."""
+        return jax.jit(function) if self.compiled else function
 
     def vjp(self, function: Callable[[Any], Any], x: Any, ct: Any) -> Any:
         """`jax.vjp`."""

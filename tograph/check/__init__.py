@@ -36,6 +36,8 @@ from ..spec import KINDS, Axis, Spec
 from .cases import cells, sample, whole
 from .examine import examine
 from .report import Report, Row
+from .search import search
+from .subject import Runs
 
 BACKENDS = ("jax", "torch")
 NOT_AN_ARRAY = "it is not an array: it is checked through the vertices that use it"
@@ -49,6 +51,7 @@ def check(
     of: Sequence[str] | None = None,
     at: Mapping[str, Any] | None = None,
     seed: int = 0,
+    quick: bool = False,
 ) -> Report:
     """Check every vertex between inputs and outputs, and every output as a whole.
 
@@ -72,15 +75,16 @@ def check(
     wrt = _known(wrt, [x for x in graph.input_names if source_of(graph.input(x)).spec.differentiable], "input")
     of = _known(of, list(graph.outputs), "output")
     point = sample(graph, at or {}, np.random.default_rng(seed))
-    parts = cells(graph, of, wrt, point, backends)
-    rows = [row for part in parts for row in examine(part, backends, seed)]
-    for name in of:
-        case = whole(graph, name, wrt, point)
-        if case is None:
-            rows.append(Row(repr(name), "", "value", "", "not checked", 0.0, 0.0, NOT_AN_ARRAY))
-        elif not any(case.repeats(part) for part in parts):
-            rows += examine(case, backends, seed)
-    return Report(tuple(rows))
+    parts, runs = cells(graph, of, wrt, point, backends), Runs()
+    ends = {name: whole(graph, name, wrt, point) for name in of}
+    cases = [*parts, *(end for end in ends.values() if end and not any(map(end.repeats, parts)))]
+    if quick:
+        rows = search(cases, backends, seed, runs)
+    else:
+        rows = [row for case in cases for row in examine(case, backends, seed, runs)]
+    idle = [name for name, end in ends.items() if end is None]
+    rows += [Row(repr(name), "", "value", "", "not checked", 0.0, 0.0, NOT_AN_ARRAY) for name in idle]
+    return Report(tuple(rows), runs.count)
 
 
 def check_node(

@@ -16,6 +16,9 @@ inexact       a rule that is a heuristic by design does what heuristics do: it d
 inconclusive  the difference is no larger than the rounding noise measured at this point
 """
 
+SLOPES = ("taylor", "curvature")
+"""The tests whose value is a slope, which must not be too small; all other values are errors."""
+
 
 @attrs.frozen
 class Row:
@@ -47,12 +50,12 @@ class Row:
         """How many times worse than allowed."""
         if not math.isfinite(self.value):
             return math.inf
-        low = self.test == "taylor"
+        low = self.test in SLOPES
         return self.limit / max(self.value, 1e-3) if low else self.value / max(self.limit, 1e-300)
 
     def cells(self) -> tuple[str, ...]:
         """The row as shown in the table."""
-        sign = ">=" if self.test == "taylor" else "<="
+        sign = ">=" if self.test in SLOPES else "<="
         numbers = (f"{self.value:.2g}", f"{sign} {self.limit:.2g}") if self.limit else ("", "")
         return (self.verdict, self.node, self.port, self.test, self.backend, *numbers, self.note)
 
@@ -62,6 +65,7 @@ class Report:
     """The outcome of `check`. `str(report)` is a table with the failing rows last, the worst at the very end."""
 
     rows: tuple[Row, ...]
+    runs: int = 0
 
     @property
     def passed(self) -> bool:
