@@ -47,13 +47,12 @@ def _at(subject: Subject, x: str, drawn: Draw, g: np.ndarray, value: np.ndarray)
             return math.nan
 
     try:
-        y = subject.y({x: value})
+        y, gradient = subject.y({x: value}), subject.gradient(drawn.w, {x: value})[x]
     except TographError as error:
         return "not checked", 0.0, 0.0, f"refused: {str(error).splitlines()[0]}"
     if not np.all(np.isfinite(y)):
         return "not checked", 0.0, 0.0, "there is no finite value"
-    slope = float(np.sum(subject.gradient(drawn.w, {x: value})[x] * v))
-    return _judged(f, slope, float(np.sum(np.abs(g * v))), float(np.sum(np.abs(drawn.w * y))))
+    return _judged(f, float(np.sum(gradient * v)), float(np.sum(np.abs(g * v))), float(np.sum(np.abs(drawn.w * y))))
 
 
 def _judged(f: Line, slope: float, usual: float, magnitude: float) -> Verdict:
@@ -66,4 +65,9 @@ def _judged(f: Line, slope: float, usual: float, magnitude: float) -> Verdict:
     error = min(abs(d - slope) for d in known) / scale if scale else 0.0
     if math.isfinite(slope) and error <= LIMIT:
         return "pass", error, LIMIT, ""
-    return "fail", error if math.isfinite(slope) else math.inf, LIMIT, f"difference {known[0]:.8g}, gradient {slope:.8g}"
+    return (
+        "fail",
+        error if math.isfinite(slope) else math.inf,
+        LIMIT,
+        f"difference {known[0]:.8g}, gradient {slope:.8g}",
+    )

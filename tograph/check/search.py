@@ -59,7 +59,10 @@ def _rows(case: Case, backend: str, found: Any, reference: Any) -> list[Row]:
     if reference is None:
         return rows
     error = deviation(y, reference)
-    return [Row(case.node, "", "value", f"{backend}/numpy", "pass" if error <= PARITY else "fail", error, PARITY), *rows]
+    return [
+        Row(case.node, "", "value", f"{backend}/numpy", "pass" if error <= PARITY else "fail", error, PARITY),
+        *rows,
+    ]
 
 
 def _after(row: Row, wrong: str) -> Row:

@@ -15,6 +15,9 @@ from ..program import Program
 from .cases import WEIGHT, Case
 from .measure import direction, sizes
 
+ONCE = {"compiled": False}
+"""For programs that run once or twice, for which compilation does not pay."""
+
 
 class Runs:
     """Runs compiled functions, and counts how often."""
@@ -35,10 +38,10 @@ class Subject:
         changed: the inputs whose array was found changed after a run.
     """
 
-    def __init__(self, case: Case, backend: str, runs: Runs, dtype: str = "float64") -> None:
+    def __init__(self, case: Case, backend: str, runs: Runs, dtype: str = "float64", **options: Any) -> None:
         self.case, self.backend, self.runs = case, backend, runs
-        self.program = Program(case.graph, backend, dtype=dtype)
-        self.still = self.program if case.still is case.graph else Program(case.still, backend, dtype=dtype)
+        self.program = Program(case.graph, backend, dtype=dtype, **options)
+        self.still = self.program if case.still is case.graph else Program(case.still, backend, dtype=dtype, **options)
         self.point = {x: np.asarray(value) for x, value in case.values.items() if x in case.graph.input_names}
         self.changed: set[str] = set()
 
@@ -69,7 +72,8 @@ class Subject:
     def curved(self, x: str, v: np.ndarray, w: np.ndarray) -> np.ndarray:
         """H v, with H the Hessian of <w, y> in one input."""
         given, factor = self._weighted(w, {})
-        found = self._run(self.program.hvp(self.case.probe, x), {**given, f"{x}_dot": v})
+        program = Program(self.case.graph, self.backend, **ONCE)
+        found = self._run(program.hvp(self.case.probe, x), {**given, f"{x}_dot": v})
         return factor * np.asarray(found[2], dtype=np.float64)
 
     def scaled(self, s: float) -> dict[str, np.ndarray]:

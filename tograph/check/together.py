@@ -19,7 +19,7 @@ import numpy as np
 
 from ..compiled import Function
 from ..edge import Edge, Vertex
-from ..graph import Graph, source_of, topological
+from ..graph import Graph, source_of
 from ..node import Node, Port, node
 from ..plan import Request
 from ..program import Program
@@ -29,7 +29,7 @@ from .cases import WEIGHT, Case, rebuilt
 from .judge import DOT, judge
 from .measure import rounding_noise
 from .report import Row
-from .subject import Draw, Runs
+from .subject import ONCE, Draw, Runs
 from .walk import against_difference
 
 
@@ -64,7 +64,7 @@ class Together:
     def __init__(self, cases: Sequence[Case], backend: str, seed: int, runs: Runs) -> None:
         self.cases, self.backend, self.runs = cases, backend, runs
         self.drawn = [Draw(case, seed) for case in cases]
-        options = {} if backend == "numpy" else {"compiled": False}  # as many runs as cases would not pay for it
+        options = {} if backend == "numpy" else ONCE
         self.program = Program(_merged([case.graph for case in cases], total=True), backend, **options)
         held = all(case.still is case.graph for case in cases)
         self.still = self.program if held else Program(_merged([case.still for case in cases]), backend, **options)
@@ -91,7 +91,9 @@ class Together:
     @cached_property
     def directions(self) -> list[dict[str, np.ndarray]]:
         """v of every case, by port."""
-        return [{x: d.walk(x, g) for x, g in found.items()} for d, found in zip(self.drawn, self.gradients, strict=True)]
+        return [
+            {x: d.walk(x, g) for x, g in found.items()} for d, found in zip(self.drawn, self.gradients, strict=True)
+        ]
 
     @cached_property
     def tangents(self) -> list[np.ndarray]:

@@ -44,6 +44,8 @@ class Walk:
             bent = self.v * self.subject.curved(self.x, self.v, self.w)
         except TographError as error:  # a node without a second derivative says so
             return "not checked", 0.0, 0.0, sentence(error)
+        if not np.all(np.isfinite(bent)):
+            return "not checked", 0.0, 0.0, "the second derivative is not finite here"
         second = 0.5 * float(np.sum(bent)), 0.5 * float(np.sum(np.abs(bent)))
         verdict, slope, note = taylor(self.f, [self.slope, second], self.noise)
         return verdict, slope, 3.0 - SHORTFALL, note
