@@ -147,6 +147,68 @@ def test_the_first_wrong_node_of_a_graph_is_named() -> None:
     assert {row.node for row in report.failed} == {"broken", "'c'"}
 
 
+@tg.node
+class Mild(Node):
+    """y = x + x^2 / 1000."""
+
+    inputs = (Port("x", "field"),)
+
+    def forward(self, xp: Any, *values: Any) -> Any:
+        return values[0] + 0.001 * values[0] ** 2
+
+
+def mild(name: str, rule: Any) -> Node:
+    made: Any = tg.node(type(name, (Mild,), {"__module__": __name__, "forward": Mild.forward}))
+    tg.vjp(made, "x")(rule)
+    node: Node = made()
+    return node
+
+
+def chain(length: int, faults: dict[int, Node]) -> tg.Graph:
+    edge = x = tg.source("x", n.Grid(4, 3).field(), default=X)
+    for i in range(length):
+        edge = faults.get(i, Mild())(edge, name=f"v{i}")
+    return tg.Graph([x], {"y": edge})
+
+
+def test_the_runs_of_a_quick_check_do_not_grow_with_the_graph() -> None:
+    bad = mild("MildBad", lambda node, xp, ct, x: ct)
+    short = tg.check(chain(64, {40: bad}), backends=("torch",), quick=True)
+    long = tg.check(chain(256, {190: bad}), backends=("torch",), quick=True)
+    assert (short.first_wrong, long.first_wrong) == ("v40", "v190")
+    assert abs(long.runs - short.runs) <= 20 and long.runs < 256
+
+
+def test_the_runs_grow_with_the_logarithm_if_a_rule_raises() -> None:
+    bad = mild("MildRaising", raising)
+    runs = {}
+    for length in (32, 64, 128):
+        report = tg.check(chain(length, {length // 3: bad}), backends=("torch",), quick=True)
+        assert report.first_wrong == f"v{length // 3}"
+        runs[length] = report.runs
+    assert runs[128] - runs[64] < 80 and runs[64] - runs[32] < 80
+
+
+def test_the_first_of_two_faults_is_named_even_if_they_cancel() -> None:
+    signs = mild("MildSign", lambda node, xp, ct, x: -ct * (1.0 + 0.002 * x))
+    report = tg.check(chain(16, {5: signs, 11: signs}), backends=("torch",), quick=True)
+    assert report.first_wrong == "v5" and not any(row.node == "'y'" for row in report.failed)
+
+
+def test_a_fault_in_one_branch_is_named() -> None:
+    bad = mild("MildBranch", lambda node, xp, ct, x: ct)
+    x = tg.source("x", n.Grid(4, 3).field(), default=X)
+    left, right = Mild()(x, name="left"), bad(x, name="right")
+    graph = tg.Graph([x], {"y": Mild()(left + right, name="below")})
+    assert tg.check(graph, backends=("torch",), quick=True).first_wrong == "right"
+
+
+def test_the_page_shows_what_failed_first() -> None:
+    page = tg.check_node(faulty("Paged", wrong_sign), X, backends=("torch",)).to_html("paged <b>")
+    assert "paged &lt;b&gt;: FAILED ✗" in page and "first wrong node is paged" in page
+    assert page.index("✗ fail") < page.index("✓ pass</td>") and "http" not in page
+
+
 def test_the_table_ends_with_the_worst() -> None:
     report = tg.check_node(faulty("Ordered", wrong_sign), X, backends=("jax",))
     lines = str(report).splitlines()

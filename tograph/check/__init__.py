@@ -12,6 +12,14 @@ For each vertex and each output, on each backend:
     dot product   <w, J v> = <J^T w, v> for random v and w: forward and reverse fit  1e-10
     taylor        |f(x + h v) - f(x) - h J v| falls like h^2                         slope 1.9 or more
     difference    J v equals an extrapolated central difference                      1e-7
+    curvature     |f(x + h v) - f(x) - h g.v - h^2/2 v.Hv| falls like h^3            slope 2.9 or more
+    degenerate    the gradient where an input is 0, 1, or the same everywhere        1e-5
+    pure          the same answer the next time, and no input is written into        1e-13
+    float32       a float32 program: float32 all through, values and gradients       1e-4
+    vmap          value and pull-back of `as_jax` (in `jit`), `as_torch` under vmap  1e-10
+
+With `quick=True` all vertices stand side by side in one program: value, dot product and difference of all of them take
+some dozens of runs however large the graph, and only the first that is wrong is examined in full.
 
 What is tested is what runs: the vertex is put into a program of its own, which is differentiated and
 compiled as always. Errors are judged against the rounding noise measured at that very point: what the
@@ -63,6 +71,7 @@ def check(
         at: the point, by input name; else the default of the input; else random between its bounds, or
             above the lower bound of the parameter it is wired to, or in [0.2, 0.9].
         seed: of the random numbers used here.
+        quick: find the first wrong vertex instead: all at once, and only that one in full.
 
     Returns:
         A `Report`, whose rows follow the order of computation, whole outputs last.

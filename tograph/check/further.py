@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import SolveError
-from .judge import PARITY, SINGLE, Verdict, judge, scatter, sentence
+from .judge import PARITY, SINGLE, Verdict, excused, judge, scatter, sentence
 from .measure import deviation, largest
 from .report import Row
 from .subject import ONCE, Draw, Subject
@@ -26,7 +26,7 @@ def further(subject: Subject, drawn: Draw) -> Iterator[Row]:
     transform = "jit vmap" if subject.backend == "jax" else "vmap"
     for test, measure in {"pure": pure, "float32": single, transform: transformed}.items():
         try:
-            outcome = measure(subject, drawn)
+            outcome = excused(subject, test, measure(subject, drawn))
         except Exception as error:  # whatever a user's rule raises is a finding
             outcome = ("fail", math.inf, 0.0, sentence(error))
         yield Row(subject.case.node, "", test, subject.backend, *outcome)
@@ -50,8 +50,8 @@ def single(subject: Subject, drawn: Draw) -> Verdict:
         found = low.results(drawn.w)
     except SolveError as error:
         return "not checked", 0.0, 0.0, f"no solution to that precision: {sentence(error)}"
-    for x, wanted in subject.case.dtypes(low.program.backend).items():
-        if np.asarray(found[x]).dtype.name != wanted:
+    for x, dtype in subject.case.dtypes(low.program.backend).items():
+        if np.asarray(found[x]).dtype.name != dtype:
             what = "the value" if x == "value" else f"the gradient in {subject.case.ports[x]}"
             return "fail", math.inf, 0.0, f"{what} comes out in {np.asarray(found[x]).dtype.name}"
     wanted, terms = subject.results(drawn.w), float(np.sum(np.abs(drawn.w * subject.y({}))))
@@ -64,7 +64,8 @@ def single(subject: Subject, drawn: Draw) -> Verdict:
 
 def transformed(subject: Subject, drawn: Draw) -> Verdict:
     """`as_jax` under `jax.jit` and `jax.vmap`, `as_torch` under `torch.func.vmap`, and pulled back inside of them."""
-    backend, calls = subject.program.backend, []
+    backend = subject.program.backend
+    calls: list[Any] = []
 
     def counted(s: Any) -> Any:
         calls.append(s)

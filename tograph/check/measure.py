@@ -20,7 +20,7 @@ MARGIN = 50.0
 """A remainder counts as seen when it is this many times the noise: its slope is then known to a few percent."""
 
 SHORTFALL = 0.1
-"""The remainder after n correct terms falls with slope n + 1, less what noise does to the finest steps that are used."""
+"""The remainder after n correct terms falls with slope n + 1, less what noise does to the finest steps used."""
 
 
 SETTLED = 1e-9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import attrs
@@ -24,7 +25,7 @@ def search(cases: Sequence[Case], backends: Sequence[str], seed: int, runs: Runs
     known = [case for case in cases if portable(case)]
     values = _by_halves(known, lambda some: Together(some, "numpy", seed, runs).ys())
     reference = dict(zip(known, values, strict=True))
-    found = {b: _by_halves(cases, lambda some, b=b: Together(some, b, seed, runs).results()) for b in backends}
+    found = {b: _by_halves(cases, partial(_results, b, seed, runs)) for b in backends}
     rows: list[Row] = []
     wrong = ""
     for i, case in enumerate(cases):
@@ -36,6 +37,10 @@ def search(cases: Sequence[Case], backends: Sequence[str], seed: int, runs: Runs
             seen = [_after(row, wrong) for row in seen]
         rows += seen
     return rows
+
+
+def _results(backend: str, seed: int, runs: Runs, cases: Sequence[Case]) -> list[tuple[np.ndarray, list[Row]]]:
+    return Together(cases, backend, seed, runs).results()
 
 
 def _by_halves(cases: Sequence[Case], work: Callable[[Sequence[Case]], list[T]]) -> list[T | Exception]:

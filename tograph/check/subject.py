@@ -15,7 +15,7 @@ from ..program import Program
 from .cases import WEIGHT, Case
 from .measure import direction, sizes
 
-ONCE = {"compiled": False}
+ONCE: dict[str, Any] = {"compiled": False}
 """For programs that run once or twice, for which compilation does not pay."""
 
 
