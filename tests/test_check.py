@@ -335,7 +335,7 @@ def test_taylor_slopes(f: Any, slope: float, verdict: str, measured: float) -> N
 @pytest.mark.parametrize(("second", "verdict", "measured"), [(0.5, "pass", 3.0), (0.5001, "fail", 2.0)])
 def test_taylor_slopes_of_second_order(second: float, verdict: str, measured: float) -> None:
     found = taylor(np.exp, [(1.0, 1.0), (second, second)], rounding_noise(np.exp, 1.0))
-    assert found[0] == verdict and found[1] == pytest.approx(measured, abs=0.05)
+    assert found[0] == verdict and found[1] == pytest.approx(measured, abs=0.1)
 
 
 def test_derivatives_from_one_side() -> None:

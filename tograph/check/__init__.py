@@ -41,8 +41,9 @@ from ..errors import TographError, did_you_mean
 from ..graph import Graph, source_of, topological
 from ..node import Node, Port, snake
 from ..spec import KINDS, Axis, Spec
-from .cases import cells, sample, whole
+from .cases import cells, whole
 from .examine import examine
+from .point import sample
 from .report import Report, Row
 from .search import search
 from .subject import Runs
@@ -77,8 +78,7 @@ def check(
         A `Report`, whose rows follow the order of computation, whole outputs last.
 
     Raises:
-        GraphError: the graph is not valid.
-        TographError: an unknown name.
+        TographError: an unknown name; `GraphError` if the graph is not valid.
     """
     graph.validate()
     wrt = _known(wrt, [x for x in graph.input_names if source_of(graph.input(x)).spec.differentiable], "input")
@@ -87,12 +87,9 @@ def check(
     parts, runs = cells(graph, of, wrt, point, backends), Runs()
     ends = {name: whole(graph, name, wrt, point) for name in of}
     cases = [*parts, *(end for end in ends.values() if end and not any(map(end.repeats, parts)))]
-    if quick:
-        rows = search(cases, backends, seed, runs)
-    else:
-        rows = [row for case in cases for row in examine(case, backends, seed, runs)]
-    idle = [name for name, end in ends.items() if end is None]
-    rows += [Row(repr(name), "", "value", "", "not checked", 0.0, 0.0, NOT_AN_ARRAY) for name in idle]
+    every = (row for case in cases for row in examine(case, backends, seed, runs))
+    rows = search(cases, backends, seed, runs) if quick else list(every)
+    rows += [_idle(name) for name, end in ends.items() if end is None]
     return Report(tuple(rows), runs.count)
 
 
@@ -130,6 +127,10 @@ def node_graph(node: Node, *inputs: Any, through: Callable[[Edge], Edge] | None 
     outputs = {name: through(end) if through else end for name, end in zip(names, ends, strict=True)}
     sources = [Edge(v) for v in topological(outputs.values()) if isinstance(v.node, Source)]
     return Graph(sources, outputs, name=node.title)
+
+
+def _idle(name: str) -> Row:
+    return Row(repr(name), "", "value", "", "not checked", 0.0, 0.0, NOT_AN_ARRAY)
 
 
 def _ports(node: Node, count: int) -> list[Port]:

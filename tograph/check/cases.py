@@ -18,13 +18,13 @@ from ..backends.base import Backend
 from ..declare import Detach, Source, source
 from ..differentiate import NoPath, active_vertices, why_no_path
 from ..edge import Edge, Vertex
-from ..errors import TographError
 from ..expand import expand
 from ..graph import Graph, source_of, topological
 from ..node import Constant, Node, constant
 from ..port import Range
 from ..spec import Spec
 from ..validate import all_specs
+from .point import allowed
 
 ARRAYS = ("field", "vector", "scalar", "array")
 WEIGHT = "check weight"
@@ -87,49 +87,6 @@ class Case:
         return topological(expand({"y": self.graph.outputs["y"]}).edges.values())
 
 
-def sample(graph: Graph, at: Values, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """A point: the values given, else the defaults, else random ones well inside the range of the input.
-
-    Raises:
-        TographError: `at` names an input that does not exist.
-    """
-    unknown = sorted(set(at) - set(graph.input_names))
-    if unknown:
-        raise TographError(f"the graph has no input {unknown[0]!r}: its inputs are {', '.join(graph.input_names)}")
-    point = {}
-    for edge in graph.inputs:
-        declared = source_of(edge)
-        given = at.get(declared.name, declared.default)
-        point[declared.name] = np.array(_random(graph, edge, rng) if given is None else given)
-    return point
-
-
-def _random(graph: Graph, edge: Edge, rng: np.random.Generator) -> np.ndarray:
-    """Uniform in the middle of [lower, upper]; in [0.2, 0.9] or above its lower bound where that is open."""
-    declared = source_of(edge)
-    shape = declared.spec.shape
-    if not declared.spec.differentiable:
-        return rng.integers(0, 2, shape)
-    allowed = _range(edge, graph.vertices)
-    low = allowed.low if declared.lower is None else declared.lower
-    high = allowed.high if declared.upper is None else declared.upper
-    u = rng.uniform(0.2, 0.9, shape)
-    if np.all(np.isfinite(low)) and np.all(np.isfinite(high)):
-        return np.asarray(low + u * (np.asarray(high) - low))
-    return np.asarray(u + (low if np.all(np.isfinite(low)) else 0.0))
-
-
-def _range(edge: Edge, vertices: Iterable[Vertex]) -> Range:
-    """What an edge may hold: between the bounds of the input, and in the ranges of the parameters it is wired to."""
-    ranges = [v.node.ranges[port] for v in vertices for port, e in v.inputs if e == edge and port in v.node.ranges]
-    if isinstance(edge.vertex.node, Source):
-        lower, upper = edge.vertex.node.lower, edge.vertex.node.upper
-        ranges.append(Range(-np.inf if lower is None else np.max(lower), np.inf if upper is None else np.min(upper)))
-    low = max([r.low for r in ranges], default=-np.inf)
-    high = min([r.high for r in ranges], default=np.inf)
-    return Range(low, high, any(r.open_below and r.low == low for r in ranges))
-
-
 def whole(graph: Graph, name: str, wrt: Sequence[str], values: Values) -> Case | None:
     """One output of the graph; None if it is not an array."""
     edge = graph.outputs[name]
@@ -142,7 +99,7 @@ def whole(graph: Graph, name: str, wrt: Sequence[str], values: Values) -> Case |
     ports = {x: x for x in wrt if reached.get(x)}
     missing = {x: why_no_path(order, graph.input(x)) for x in wrt if x not in ports}
     made = _graph(inputs, edge, spec)
-    ranges = {x: _range(inputs[x], order) for x in ports}
+    ranges = {x: allowed(inputs[x], order) for x in ports}
     return Case(f"{name!r}", made, _held(made, values), values, ports, _kinds(made), spec, ranges, _reasons(missing))
 
 
@@ -201,7 +158,7 @@ def _cell(
     felt = {at for at in asked if made[head.vertex] in active_vertices(order, [sources[at]])}
     missing = {label[at]: why_no_path(order, sources[at]) for at in inner if at in asked - felt}
     ports = {label[at]: label[at] for at in inner if at in felt}
-    ranges = {label[at]: _range(edge, [at[0]]) for at, edge in inner.items() if at in felt}
+    ranges = {label[at]: allowed(edge, [at[0]]) for at, edge in inner.items() if at in felt}
     name, outputs = names[head.vertex], head.vertex.node.outputs
     named = name if len(outputs) == 1 else f"{name}.{outputs[head.index].name}"
     return Case(named, graph, graph, values, ports, _kinds(graph), spec, ranges, _reasons(missing))
