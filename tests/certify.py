@@ -17,6 +17,7 @@ import tograph as tg
 from tograph import Edge, Graph, Node
 from tograph import nodes as n
 from tograph.check import node_graph
+from tograph.check.together import Total
 from tograph.columns import JoinColumns, TakeColumns
 from tograph.declare import Detach, Source, WithGradientOf
 from tograph.derivative import Jvp, Vjp
@@ -320,6 +321,7 @@ EXEMPT: dict[type[Node], str] = {
     TangentSolve: INSIDE,
     AdjointSolve: INSIDE,
     ResidualNorm: INSIDE,
+    Total: "adds up what `tg.check` looks at, where a wrong sum would fail everything",
     ArrayFunction: "stands for a user's function: `tg.check_node` with the user's examples",
     HostFunction: "stands for a user's function: `tg.check_node` with the user's examples",
     FunctionRule: "a derivative of a host function, checked with it",

@@ -261,6 +261,14 @@ def test_check_passes() -> None:
     assert report["rows"] and all(row["verdict"] != "fail" for row in report["rows"])
 
 
+def test_a_quick_check_as_a_page(here: Path) -> None:
+    size = ("--nelx", "4", "--nely", "2", "--backend", "torch")
+    report = json.loads(succeed("check", "mbb", *size, "--quick", "--html", "check.html", "--json"))
+    page = (here / "check.html").read_text(encoding="utf-8")
+    assert report["passed"] is True and report["first_wrong"] is None and 0 < report["runs"] < 200
+    assert page.startswith("<!doctype html>") and "<svg" in page and "passed ✓" in page and "<script" not in page
+
+
 def test_a_failed_check_has_exit_code_1(user_file: Path) -> None:
     result = invoke("check", "beam.py:wrong_rule", "--backend", "jax", "--json")
     assert result.exit_code == 1

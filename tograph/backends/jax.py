@@ -20,6 +20,8 @@ class JaxBackend(Backend):
 
     Args:
         dtype: "float64" or "float32".
+        compiled: pass device segments through `jax.jit`; without it they run operation by operation, which is
+            slower, but starts at once.
         device: "cpu", "gpu", "cuda:1", ...; JAX's own choice if omitted.
 
     Raises:
@@ -28,16 +30,16 @@ class JaxBackend(Backend):
 
     name = "jax"
     xp = jnp
-    rolls = True
 
-    def __init__(self, dtype: str, *, device: str | None = None) -> None:
+    def __init__(self, dtype: str, *, compiled: bool = True, device: str | None = None) -> None:
         super().__init__(dtype)
+        self.compiled = self.rolls = compiled
         self.device = device and _device(device)
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """With the device."""
-        return *super().key, self.device
+        """With the device, and whether it compiles."""
+        return *super().key, self.compiled, self.device
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """64-bit types for float64 programs, and the device; the process-wide settings are left alone."""
@@ -74,8 +76,8 @@ class JaxBackend(Backend):
         return isinstance(value, jax.Array)
 
     def compile(self, function: Callable[..., Any], static: tuple[int, ...] = ()) -> Callable[..., Any]:
-        """`jax.jit`."""
-        return jax.jit(function, static_argnums=static)
+        """`jax.jit`, unless it was declined."""
+        return jax.jit(function, static_argnums=static) if self.compiled else function
 
     def scan(self, count: int, body: Callable[..., Any], state: Any, arrays: tuple[Any, ...]) -> tuple[Any, Any]:
         """`jax.lax.scan` over the counter."""

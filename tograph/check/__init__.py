@@ -12,6 +12,14 @@ For each vertex and each output, on each backend:
     dot product   <w, J v> = <J^T w, v> for random v and w: forward and reverse fit  1e-10
     taylor        |f(x + h v) - f(x) - h J v| falls like h^2                         slope 1.9 or more
     difference    J v equals an extrapolated central difference                      1e-7
+    curvature     |f(x + h v) - f(x) - h g.v - h^2/2 v.Hv| falls like h^3            slope 2.9 or more
+    degenerate    the gradient where an input is 0, 1, or the same everywhere        1e-5
+    pure          the same answer the next time, and no input is written into        1e-13
+    float32       a float32 program: float32 all through, values and gradients       1e-4
+    vmap          value and pull-back of `as_jax` (in `jit`), `as_torch` under vmap  1e-10
+
+With `quick=True` all vertices stand side by side in one program: value, dot product and difference of all of them take
+some dozens of runs however large the graph, and only the first that is wrong is examined in full.
 
 What is tested is what runs: the vertex is put into a program of its own, which is differentiated and
 compiled as always. Errors are judged against the rounding noise measured at that very point: what the
@@ -33,9 +41,12 @@ from ..errors import TographError, did_you_mean
 from ..graph import Graph, source_of, topological
 from ..node import Node, Port, snake
 from ..spec import KINDS, Axis, Spec
-from .cases import cells, sample, whole
+from .cases import cells, whole
 from .examine import examine
+from .point import sample
 from .report import Report, Row
+from .search import search
+from .subject import Runs
 
 BACKENDS = ("jax", "torch")
 NOT_AN_ARRAY = "it is not an array: it is checked through the vertices that use it"
@@ -49,6 +60,7 @@ def check(
     of: Sequence[str] | None = None,
     at: Mapping[str, Any] | None = None,
     seed: int = 0,
+    quick: bool = False,
 ) -> Report:
     """Check every vertex between inputs and outputs, and every output as a whole.
 
@@ -60,27 +72,25 @@ def check(
         at: the point, by input name; else the default of the input; else random between its bounds, or
             above the lower bound of the parameter it is wired to, or in [0.2, 0.9].
         seed: of the random numbers used here.
+        quick: find the first wrong vertex instead: all at once, and only that one in full.
 
     Returns:
         A `Report`, whose rows follow the order of computation, whole outputs last.
 
     Raises:
-        GraphError: the graph is not valid.
-        TographError: an unknown name.
+        TographError: an unknown name; `GraphError` if the graph is not valid.
     """
     graph.validate()
     wrt = _known(wrt, [x for x in graph.input_names if source_of(graph.input(x)).spec.differentiable], "input")
     of = _known(of, list(graph.outputs), "output")
     point = sample(graph, at or {}, np.random.default_rng(seed))
-    parts = cells(graph, of, wrt, point, backends)
-    rows = [row for part in parts for row in examine(part, backends, seed)]
-    for name in of:
-        case = whole(graph, name, wrt, point)
-        if case is None:
-            rows.append(Row(repr(name), "", "value", "", "not checked", 0.0, 0.0, NOT_AN_ARRAY))
-        elif not any(case.repeats(part) for part in parts):
-            rows += examine(case, backends, seed)
-    return Report(tuple(rows))
+    parts, runs = cells(graph, of, wrt, point, backends), Runs()
+    ends = {name: whole(graph, name, wrt, point) for name in of}
+    cases = [*parts, *(end for end in ends.values() if end and not any(map(end.repeats, parts)))]
+    every = (row for case in cases for row in examine(case, backends, seed, runs))
+    rows = search(cases, backends, seed, runs) if quick else list(every)
+    rows += [_idle(name) for name, end in ends.items() if end is None]
+    return Report(tuple(rows), runs.count)
 
 
 def check_node(
@@ -117,6 +127,10 @@ def node_graph(node: Node, *inputs: Any, through: Callable[[Edge], Edge] | None 
     outputs = {name: through(end) if through else end for name, end in zip(names, ends, strict=True)}
     sources = [Edge(v) for v in topological(outputs.values()) if isinstance(v.node, Source)]
     return Graph(sources, outputs, name=node.title)
+
+
+def _idle(name: str) -> Row:
+    return Row(repr(name), "", "value", "", "not checked", 0.0, 0.0, NOT_AN_ARRAY)
 
 
 def _ports(node: Node, count: int) -> list[Port]:

@@ -14,15 +14,17 @@ import attrs
 import numpy as np
 
 from ..arithmetic import Dot
+from ..backends.base import Backend
 from ..declare import Detach, Source, source
-from ..differentiate import why_no_path
+from ..differentiate import NoPath, active_vertices, why_no_path
 from ..edge import Edge, Vertex
-from ..errors import TographError
 from ..expand import expand
 from ..graph import Graph, source_of, topological
 from ..node import Constant, Node, constant
+from ..port import Range
 from ..spec import Spec
 from ..validate import all_specs
+from .point import allowed
 
 ARRAYS = ("field", "vector", "scalar", "array")
 WEIGHT = "check weight"
@@ -43,6 +45,8 @@ class Case:
         values: the point.
         ports: the inputs to differentiate by, with their names in the report.
         kinds: of all inputs.
+        spec: of y.
+        ranges: the values allowed by the node or the input, where somebody said.
         no_path: the inputs asked for on which y does not depend, and why.
     """
 
@@ -52,6 +56,8 @@ class Case:
     values: Values
     ports: Mapping[str, str]
     kinds: Mapping[str, str]
+    spec: Spec
+    ranges: Mapping[str, Range] = attrs.field(factory=dict)
     no_path: Mapping[str, str] = attrs.field(factory=dict)
 
     @property
@@ -63,6 +69,11 @@ class Case:
     def weight_shape(self) -> tuple[int, ...]:
         """The shape of y, which is that of w."""
         return source_of(self.graph.input(WEIGHT)).spec.shape if self.probe == "probe" else ()
+
+    def dtypes(self, backend: Backend) -> dict[str, str]:
+        """What a program of this precision gives for the gradients, and for the scalar unless y is of a fixed dtype."""
+        found = {x: backend.dtype_of(source_of(self.graph.input(x)).spec) for x in self.ports}
+        return found | ({"value": backend.dtype} if self.spec.dtype == "real" else {})
 
     def repeats(self, other: Case) -> bool:
         """Whether an output is a single vertex that has been checked already."""
@@ -76,40 +87,6 @@ class Case:
         return topological(expand({"y": self.graph.outputs["y"]}).edges.values())
 
 
-def sample(graph: Graph, at: Values, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """A point: the values given, else the defaults, else random ones well inside the range of the input.
-
-    Raises:
-        TographError: `at` names an input that does not exist.
-    """
-    unknown = sorted(set(at) - set(graph.input_names))
-    if unknown:
-        raise TographError(f"the graph has no input {unknown[0]!r}: its inputs are {', '.join(graph.input_names)}")
-    point = {}
-    for edge in graph.inputs:
-        declared = source_of(edge)
-        given = at.get(declared.name, declared.default)
-        point[declared.name] = np.array(_random(graph, edge, rng) if given is None else given)
-    return point
-
-
-def _random(graph: Graph, edge: Edge, rng: np.random.Generator) -> np.ndarray:
-    """Uniform in the middle of [lower, upper]; in [0.2, 0.9] or above its lower bound where that is open."""
-    declared = source_of(edge)
-    shape = declared.spec.shape
-    if not declared.spec.differentiable:
-        return rng.integers(0, 2, shape)
-    ranges = [
-        v.node.ranges[port] for v in graph.vertices for port, e in v.inputs if e == edge and port in v.node.ranges
-    ]
-    low = max([r.low for r in ranges], default=-np.inf) if declared.lower is None else declared.lower
-    high = min([r.high for r in ranges], default=np.inf) if declared.upper is None else declared.upper
-    u = rng.uniform(0.2, 0.9, shape)
-    if np.all(np.isfinite(low)) and np.all(np.isfinite(high)):
-        return np.asarray(low + u * (np.asarray(high) - low))
-    return np.asarray(u + (low if np.all(np.isfinite(low)) else 0.0))
-
-
 def whole(graph: Graph, name: str, wrt: Sequence[str], values: Values) -> Case | None:
     """One output of the graph; None if it is not an array."""
     edge = graph.outputs[name]
@@ -121,9 +98,9 @@ def whole(graph: Graph, name: str, wrt: Sequence[str], values: Values) -> Case |
     reached = {x: edge.vertex in _reached(order, [inputs[x]]) for x in wrt if x in inputs}
     ports = {x: x for x in wrt if reached.get(x)}
     missing = {x: why_no_path(order, graph.input(x)) for x in wrt if x not in ports}
-    reasons = {x: f"{why.word}: {why.reason}" for x, why in missing.items()}
     made = _graph(inputs, edge, spec)
-    return Case(f"{name!r}", made, _held(made, values), values, ports, _kinds(made), reasons)
+    ranges = {x: allowed(inputs[x], order) for x in ports}
+    return Case(f"{name!r}", made, _held(made, values), values, ports, _kinds(made), spec, ranges, _reasons(missing))
 
 
 def cells(graph: Graph, of: Sequence[str], wrt: Sequence[str], values: Values, backends: Sequence[str]) -> list[Case]:
@@ -137,7 +114,7 @@ def cells(graph: Graph, of: Sequence[str], wrt: Sequence[str], values: Values, b
     cut = {head: _cut(head, specs) for head in heads if specs[head.vertex][head.index].kind in ARRAYS}
     known = _evaluate(graph, {e for inner in cut.values() for e in inner.values()}, values, backends)
     made = (_cell(head, inner, specs, moving, known, names) for head, inner in cut.items())
-    return [case for case in made if case.ports]
+    return [case for case in made if case.ports or case.no_path]
 
 
 Port = tuple[Vertex, str]
@@ -174,18 +151,21 @@ def _cell(
         )
         made[vertex] = Vertex(vertex.node, inputs, vertex.origin)
     values = {label[at]: known[edge] for at, edge in inner.items()}
-    differentiable = {at for at, e in inner.items() if e.vertex in moving and specs[e.vertex][e.index].differentiable}
-    ports = {label[at]: label[at] for at in inner if at in differentiable}
-    graph = _graph(
-        {label[at]: edge for at, edge in sources.items()},
-        Edge(made[head.vertex], head.index),
-        specs[head.vertex][head.index],
-    )
-    name = names[head.vertex]
-    outputs = head.vertex.node.outputs
-    return Case(
-        name if len(outputs) == 1 else f"{name}.{outputs[head.index].name}", graph, graph, values, ports, _kinds(graph)
-    )
+    spec = specs[head.vertex][head.index]
+    graph = _graph({label[at]: edge for at, edge in sources.items()}, Edge(made[head.vertex], head.index), spec)
+    asked = {at for at, e in inner.items() if e.vertex in moving and specs[e.vertex][e.index].differentiable}
+    order = topological([graph.outputs["y"]])
+    felt = {at for at in asked if made[head.vertex] in active_vertices(order, [sources[at]])}
+    missing = {label[at]: why_no_path(order, sources[at]) for at in inner if at in asked - felt}
+    ports = {label[at]: label[at] for at in inner if at in felt}
+    ranges = {label[at]: allowed(edge, [at[0]]) for at, edge in inner.items() if at in felt}
+    name, outputs = names[head.vertex], head.vertex.node.outputs
+    named = name if len(outputs) == 1 else f"{name}.{outputs[head.index].name}"
+    return Case(named, graph, graph, values, ports, _kinds(graph), spec, ranges, _reasons(missing))
+
+
+def _reasons(missing: Mapping[str, NoPath]) -> dict[str, str]:
+    return {x: f"{why.word}: {why.reason}" for x, why in missing.items()}
 
 
 def _source(name: str, edge: Edge, specs: Specs) -> Edge:
@@ -211,12 +191,12 @@ def _held(graph: Graph, values: Values) -> Graph:
     found = at.compile("numpy")(*point.values())
     specs = all_specs(list(at.outputs.values()))
     new = {v: constant(found[str(i)], specs[v][0]).vertex for i, v in enumerate(detached)}
-    (y,) = _rebuild([graph.outputs["y"]], new)
+    (y,) = rebuilt([graph.outputs["y"]], new)
     reached = topological([y])
     return Graph([edge for edge in graph.inputs if edge.vertex in reached], {"y": y}, name="check")
 
 
-def _rebuild(edges: Sequence[Edge], new: dict[Vertex, Vertex]) -> list[Edge]:
+def rebuilt(edges: Sequence[Edge], new: dict[Vertex, Vertex]) -> list[Edge]:
     """The edges with some vertices replaced."""
     for vertex in topological(edges, known=dict(new)):
         inputs = tuple((port, Edge(new[edge.vertex], edge.index)) for port, edge in vertex.inputs)

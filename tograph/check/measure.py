@@ -6,7 +6,7 @@ All take f(h), a scalar function along one line through the point h = 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,12 @@ FIRST_STEP = 0.1
 MARGIN = 50.0
 """A remainder counts as seen when it is this many times the noise: its slope is then known to a few percent."""
 
-SLOPE = 1.9
-"""The slope of a correct derivative is 2, less what noise does to the finest steps that are used."""
+SHORTFALL = 0.1
+"""The remainder after n correct terms falls with slope n + 1, less what noise does to the finest steps used."""
+
+
+SETTLED = 1e-9
+"""A derivative from one side that is known to this is known well enough."""
 
 
 def rounding_noise(f: Line, magnitude: float) -> float:
@@ -35,33 +39,34 @@ def rounding_noise(f: Line, magnitude: float) -> float:
     return max(*seconds, float(np.finfo(float).eps) * magnitude)
 
 
-def taylor(f: Line, slope: float, noise: float, terms: float) -> tuple[str, float, str]:
-    """Verdict, Taylor slope and note: |f(h) - f(0) - h f'(0)| must fall like h^2 (or faster).
+def taylor(f: Line, terms: Sequence[tuple[float, float]], noise: float) -> tuple[str, float, str]:
+    """Verdict, Taylor slope and note: |f(h) - f(0) - c_1 h - ... - c_n h^n| must fall like h^(n+1) (or faster).
 
-    A derivative that is wrong by e adds h e, which shows at the finest steps. So the slope is that of
-    the last steps before the remainder drowns in the noise, not the best one found. `terms` is the size
-    of the terms that are summed up in f'(0), whose rounding is part of the noise.
+    A coefficient c_k that is wrong by e adds e h^k, which shows at the finest steps. So the slope is that of
+    the last steps before the remainder drowns in the noise, not the best one found. Each of `terms` is c_k
+    and the size of what is summed up in it, whose rounding is part of the noise.
     """
-    here, seen = f(0.0), []
-    noise_of_slope = float(np.finfo(float).eps) * terms
+    here, seen, order = f(0.0), [], len(terms)
+    eps = float(np.finfo(float).eps)
     for k in range(20):
         h = FIRST_STEP * 2.0**-k
-        remainder = abs(f(h) - here - h * slope)
+        remainder = abs(f(h) - here - sum(c * h**i for i, (c, _) in enumerate(terms, 1)))
         if not math.isfinite(remainder):
             return "fail", math.nan, f"not finite at h = {h:.1g}"
-        if remainder <= MARGIN * (noise + h * noise_of_slope):
+        if remainder <= MARGIN * (noise + eps * sum(size * h**i for i, (_, size) in enumerate(terms, 1))):
             break
         seen.append(remainder)
     if not seen:
-        visible = slope == 0.0 or FIRST_STEP * abs(slope) > MARGIN * noise
+        last = terms[-1][0]
+        visible = last == 0.0 or FIRST_STEP**order * abs(last) > MARGIN * noise
         return ("pass" if visible else "inconclusive"), math.inf, "the remainder is rounding"
     slopes = -np.diff(np.log2(seen))[-3:]
     if len(slopes) < 2:
         return "inconclusive", math.nan, "only rounding is left after one or two steps"
     measured = float(np.mean(slopes))
-    if measured >= SLOPE:
+    if measured >= order + 1.0 - SHORTFALL:
         return "pass", measured, ""
-    return ("fail" if measured < 1.5 else "inconclusive"), measured, f"over the steps down to h = {h:.1g}"
+    return ("fail" if measured < order + 0.5 else "inconclusive"), measured, f"over the steps down to h = {h:.1g}"
 
 
 def differentiate(f: Line, noise: float) -> tuple[float, float]:
@@ -81,6 +86,30 @@ def differentiate(f: Line, noise: float) -> tuple[float, float]:
             spread = max(abs(row[j] - row[j - 1]), abs(row[j] - previous)) + 2.0 * noise / h
             if spread < error:
                 best, error = row[j], spread
+        above = row
+    return best, error
+
+
+def one_sided(f: Line, magnitude: float, sign: float) -> tuple[float, float]:
+    """The derivative at 0 from one side and the error of it: as `differentiate`, with an extrapolation in h.
+
+    `magnitude` is as for `rounding_noise`, whose differences are taken on this side here.
+    """
+    best, error = math.nan, math.inf
+    noise = max(abs(f(sign * d) - 2.0 * f(sign * 2.0 * d) + f(sign * 3.0 * d)) for d in (1e-9, 2e-9))
+    noise = max(noise, float(np.finfo(float).eps) * magnitude)
+    above: list[float] = []
+    for k in range(12):
+        h = FIRST_STEP * 2.0**-k
+        row = [sign * (f(sign * h) - f(0.0)) / h]
+        for j, previous in enumerate(above, 1):
+            row.append(row[-1] + (row[-1] - previous) / (2.0**j - 1.0))
+            # These weights add up to less than 9.
+            spread = max(abs(row[j] - row[j - 1]), abs(row[j] - previous)) + 9.0 * noise / h
+            if spread < error:
+                best, error = row[j], spread
+        if error <= SETTLED * abs(best):
+            break
         above = row
     return best, error
 
@@ -130,3 +159,8 @@ def deviation(a: Any, b: Any) -> float:
         return 0.0
     scale = max(float(np.max(np.abs(a))), float(np.max(np.abs(b))))
     return float(np.max(np.abs(a - b))) / scale if scale else 0.0
+
+
+def largest(found: Sequence[Any], wanted: Sequence[Any]) -> float:
+    """The largest deviation of several arrays, each by itself."""
+    return max(deviation(a, b) for a, b in zip(found, wanted, strict=True))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from typing import Any
 
 import attrs
 import numpy as np
@@ -13,43 +15,114 @@ from ..program import Program
 from .cases import WEIGHT, Case
 from .measure import direction, sizes
 
+ONCE: dict[str, Any] = {"compiled": False}
+"""For programs that run once or twice, for which compilation does not pay."""
+
+
+class Runs:
+    """Runs compiled functions, and counts how often."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, function: Callable[..., Any], given: Mapping[str, np.ndarray]) -> Any:
+        """One run."""
+        self.count += 1
+        return function.anywhere(**given)
+
 
 class Subject:
-    """A case compiled for one backend: values, gradients and tangents of y at its point."""
+    """A case compiled for one backend: values, gradients and tangents of y at its point.
 
-    def __init__(self, case: Case, backend: str) -> None:
-        self.case, self.backend = case, backend
-        self.program = Program(case.graph, backend)
-        self.still = self.program if case.still is case.graph else Program(case.still, backend)
+    Attributes:
+        changed: the inputs whose array was found changed after a run.
+    """
+
+    def __init__(self, case: Case, backend: str, runs: Runs, dtype: str = "float64", **options: Any) -> None:
+        self.case, self.backend, self.runs = case, backend, runs
+        self.program = Program(case.graph, backend, dtype=dtype, **options)
+        self.still = self.program if case.still is case.graph else Program(case.still, backend, dtype=dtype, **options)
         self.point = {x: np.asarray(value) for x, value in case.values.items() if x in case.graph.input_names}
+        self.changed: set[str] = set()
 
     def y(self, changed: Mapping[str, np.ndarray]) -> np.ndarray:
         """y with some inputs changed and detached edges held."""
         given = self._given(changed)
-        found = self.still.values("y").anywhere(**{x: given[x] for x in self.case.still.input_names if x in given})
+        found = self._run(self.still.values("y"), {x: given[x] for x in self.case.still.input_names if x in given})
         return np.asarray(found["y"], dtype=np.float64)
 
     def gradient(self, w: np.ndarray, changed: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
         """J^T w for every input; for a scalar y, w is a factor."""
-        given = self._given(changed or {})
-        factor = 1.0
-        if self.case.probe == "probe":
-            given[WEIGHT] = w
-        else:
-            factor = float(w)
-        _, found = self.program.value_and_grad(self.case.probe, tuple(self.case.ports)).anywhere(**given)
+        given, factor = self._weighted(w, changed or {})
+        _, found = self._run(self.program.value_and_grad(self.case.probe, tuple(self.case.ports)), given)
         return {x: factor * np.asarray(g, dtype=np.float64) for x, g in found.items()}
+
+    def results(self, w: np.ndarray) -> dict[str, np.ndarray]:
+        """<w, y> (y itself if that is a scalar) under "value", and its gradients, in the precision of the program."""
+        value, found = self._run(
+            self.program.value_and_grad(self.case.probe, tuple(self.case.ports)), self._weighted(w, {})[0]
+        )
+        return {"value": value, **found}
 
     def tangent(self, x: str, v: np.ndarray, changed: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
         """J v for one input."""
-        _, found = self.program.jvp("y", x).anywhere(**self._given(changed or {}), **{f"{x}_dot": v})
+        _, found = self._run(self.program.jvp("y", x), {**self._given(changed or {}), f"{x}_dot": v})
         return np.asarray(found, dtype=np.float64)
+
+    def curved(self, x: str, v: np.ndarray, w: np.ndarray) -> np.ndarray:
+        """H v, with H the Hessian of <w, y> in one input."""
+        given, factor = self._weighted(w, {})
+        program = Program(self.case.graph, self.backend, **ONCE)
+        found = self._run(program.hvp(self.case.probe, x), {**given, f"{x}_dot": v})
+        return factor * np.asarray(found[2], dtype=np.float64)
+
+    def scaled(self, s: float) -> dict[str, np.ndarray]:
+        """The point with the inputs that it is differentiated by times s."""
+        return {x: np.asarray(s * self.point[x]) for x in self.case.ports}
+
+    def parts(self, w: np.ndarray, changed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """y and J^T w of every input."""
+        return [self.y(changed), *self.gradient(w, changed).values()]
+
+    def split(self, flat: np.ndarray) -> list[np.ndarray]:
+        """The same from what `embedded` gives."""
+        shapes = [self.case.spec.shape, *(self.point[x].shape for x in self.case.ports)]
+        ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+        return [part.reshape(shape) for part, shape in zip(np.split(flat, ends), shapes, strict=True)]
+
+    def embedded(self, w: np.ndarray) -> Callable[[Any], Any]:
+        """y and J^T w, flat, as a function of s in arrays of the framework, differentiated by its own verbs."""
+        program, backend = self.program, self.program.backend
+        function = (program.as_jax if self.backend == "jax" else program.as_torch)("y")
+        given = {x: backend.array(v, backend.dtype) if v.dtype.kind == "f" else v for x, v in self._given({}).items()}
+        ports, ct = list(self.case.ports), backend.array(w, backend.dtype)
+
+        def flat(s: Any) -> Any:
+            def y(moved: Any) -> Any:
+                return function(**{**given, **dict(zip(ports, moved, strict=True))})
+
+            moved = tuple(s * given[x] for x in ports)
+            parts = (y(moved), *backend.vjp(y, moved, ct))
+            return backend.xp.concat([backend.xp.reshape(part, (-1,)) for part in parts])
+
+        return flat
 
     @cached_property
     def methods(self) -> set[str]:
         """How the vertices are differentiated: "registered", "autodiff", "inexact", "finite-difference", ..."""
         function = self.program.value_and_grad(self.case.probe, tuple(self.case.ports))
         return {used.how.split()[0] for used in function.plan.used}
+
+    def _run(self, function: Callable[..., Any], given: Mapping[str, np.ndarray]) -> Any:
+        """On copies, which PyTorch and host nodes see as they are: a node that writes into one is found out."""
+        copies = {x: np.array(value) for x, value in given.items()}
+        found = self.runs(function, copies)
+        self.changed |= {x for x, value in copies.items() if not np.array_equal(value, given[x])}
+        return found
+
+    def _weighted(self, w: np.ndarray, changed: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], float]:
+        given = self._given(changed)
+        return (given | {WEIGHT: w}, 1.0) if self.case.probe == "probe" else (given, float(w))
 
     def _given(self, changed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         given = {**self.point, **changed}

@@ -189,18 +189,23 @@ def explain(target: str, backend: str, as_json: bool, **given: Any) -> None:
 @main.command(short_help="Certify the derivatives on every backend.")
 @problem_options
 @click.option("--backend", "backends", type=click.Choice(BACKENDS), multiple=True, help="Repeat it. [default: all]")
+@click.option("--quick", is_flag=True, help="All vertices at once, and only the first wrong one in full.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write the report as one HTML page, with the diagram.")
 @json_option
-def check(target: str, backends: tuple[str, ...], as_json: bool, **given: Any) -> None:
+def check(target: str, backends: tuple[str, ...], quick: bool, html: Path | None, as_json: bool, **given: Any) -> None:
     """Certify the derivatives of a workflow on its backends. Exit code 1 if a check fails.
 
     \b
-    Example:
+    Examples:
       tograph check mbb --nelx 12 --nely 4 --backend jax --backend torch
+      tograph check path/to/file.py:build --quick --html check.html
     """
     with sentences(), only_json(as_json):
         workflow = find_workflow(target, given)
         asked = tuple(installed(name) for name in backends) or tuple(name for name in BACKENDS if is_there(name))
-        report = tg.check(workflow.graph, backends=asked)
+        report = tg.check(workflow.graph, backends=asked, quick=quick)
+        if html:
+            html.write_text(report.to_html(workflow.name, str(workflow.graph.draw())), encoding="utf-8")
         numbers = {"problem": workflow.name, "backends": asked, **report.to_dict()}
     if as_json:
         click.echo(to_json(numbers))
