@@ -69,10 +69,10 @@ def transformed(subject: Subject, drawn: Draw) -> Verdict:
 
     def counted(s: Any) -> Any:
         calls.append(s)
-        return function(s)
+        return embedded(s)
 
     with backend.scope():
-        function = subject.embedded(drawn.w)
+        embedded = subject.embedded(drawn.w)
         made = backend.compile(lambda all_s: backend.batch(counted, all_s))(backend.array(SCALES, backend.dtype))
     if len(calls) > 1:
         return "not checked", 0.0, 0.0, "it looks at values, which cannot be batched: one by one only"

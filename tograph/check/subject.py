@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import numpy as np
 
+from ..compiled import Function
 from ..program import Program
 from .cases import WEIGHT, Case
 from .measure import direction, sizes
@@ -25,7 +26,7 @@ class Runs:
     def __init__(self) -> None:
         self.count = 0
 
-    def __call__(self, function: Callable[..., Any], given: Mapping[str, np.ndarray]) -> Any:
+    def __call__(self, function: Function, given: Mapping[str, np.ndarray]) -> Any:
         """One run."""
         self.count += 1
         return function.anywhere(**given)
@@ -113,7 +114,7 @@ class Subject:
         function = self.program.value_and_grad(self.case.probe, tuple(self.case.ports))
         return {used.how.split()[0] for used in function.plan.used}
 
-    def _run(self, function: Callable[..., Any], given: Mapping[str, np.ndarray]) -> Any:
+    def _run(self, function: Function, given: Mapping[str, np.ndarray]) -> Any:
         """On copies, which PyTorch and host nodes see as they are: a node that writes into one is found out."""
         copies = {x: np.array(value) for x, value in given.items()}
         found = self.runs(function, copies)
