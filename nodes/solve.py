@@ -158,6 +158,7 @@ class ApplyFactor(Node):
     linear = ("f",)
     host: ClassVar[bool] = True
     counts: ClassVar[str] = "solve"
+    columns: ClassVar[str] = "f"
     pattern: ElementPattern
     solver: Any
     transposed: bool = False

@@ -16,6 +16,7 @@ import numpy as np
 import tograph as tg
 from tograph import Edge, Graph, Node
 from tograph import nodes as n
+from tograph.batching import Each, FromColumns, Repeat, ToColumns
 from tograph.check import node_graph
 from tograph.declare import Detach, Source, WithGradientOf
 from tograph.derivative import Jvp, Vjp
@@ -285,6 +286,7 @@ CERTIFIED: dict[type[Node], tuple[Example, ...]] = {
     ),
 }
 
+MEMBERS = "arranges the members of a batch after differentiation: tests/test_batch.py"
 INSIDE = "made by the rules of implicit nodes, which are checked as a whole"
 
 EXEMPT: dict[type[Node], str] = {
@@ -296,6 +298,10 @@ EXEMPT: dict[type[Node], str] = {
     Jvp: "made by differentiation from the nodes of this table, whose derivatives it is",
     n.Cast: "a rounding, whose differences are those of float32: tests/nodes/test_objectives.py",
     Block: "a composite of this table run as one step",
+    Each: "a node of this table for every member of a batch: tests/test_batch.py",
+    Repeat: MEMBERS,
+    ToColumns: MEMBERS,
+    FromColumns: MEMBERS,
     Residual: INSIDE,
     TangentSolve: INSIDE,
     AdjointSolve: INSIDE,

@@ -31,13 +31,18 @@ class Function:
     """
 
     def __init__(
-        self, graph: Graph, backend: Backend, request: Request, pack: Callable[[dict[Label, Any]], Any]
+        self,
+        graph: Graph,
+        backend: Backend,
+        request: Request,
+        pack: Callable[[dict[Label, Any]], Any],
+        plan: Plan | None = None,
     ) -> None:
         self.graph = graph
         self.backend = backend
         self.request = request
         self._pack = pack
-        self.plan: Plan = run_passes(make_plan(graph, request, backend.name))
+        self.plan: Plan = plan or run_passes(make_plan(graph, request, backend.name))
         self._slots: list[Any] | None = None
 
     @cached_property

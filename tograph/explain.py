@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from .batching import Each
 from .declare import Source
 from .derivative import Jvp, Vjp
 from .edge import Edge, Vertex
@@ -91,8 +92,8 @@ def explain(function: Function) -> Explanation:
         backend=plan.backend,
         dtype=function.backend.dtype,
         graph=plan.graph.hash,
-        factorizations=sum(v.node.counts == "factorization" for v in running),
-        solves=len(solves),
+        factorizations=sum(v.node.times for v in running if v.node.counts == "factorization"),
+        solves=sum(v.node.times for v in solves),
         right_hand_sides=sum(_cases(v, plan) for v in solves),
         residual_bytes=sum(plan.specs[e.vertex][e.index].nbytes(real) for e in residuals(plan)),
         steps=tuple(_step(v, where[v], plan) for s in schedule.segments for v in s.vertices),
@@ -120,9 +121,9 @@ def _request(plan: Plan) -> str:
 
 
 def _cases(vertex: Vertex, plan: Plan) -> int:
-    """Right-hand sides of one solve: the columns of its result."""
-    shape = plan.specs[vertex][0].shape
-    return shape[1] if len(shape) > 1 else 1
+    """Right-hand sides of one solve: the columns of its result, for every member of a batch."""
+    shape = plan.specs[vertex][0].shape[isinstance(vertex.node, Each) :]
+    return vertex.node.times * (shape[1] if len(shape) > 1 else 1)
 
 
 def _step(vertex: Vertex, segment: str, plan: Plan) -> dict[str, Any]:

@@ -52,6 +52,10 @@ class Node:
     """The input that this node only multiplies by numbers; such factors commute with a solve."""
     counts: ClassVar[str] = ""
     """"factorization" or "solve": what `explain()` adds up."""
+    times: ClassVar[int] = 1
+    """How often the work is done in one call: once for each member of a batch that cannot share it."""
+    columns: ClassVar[str] = ""
+    """The input, (n,) or (n, columns), that a linear node treats column by column: a batch of them is one call."""
     version: ClassVar[int] = 1
 
     def __attrs_post_init__(self) -> None:

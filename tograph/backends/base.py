@@ -98,9 +98,20 @@ class Backend(abc.ABC):
         """The adopted function with other weights: a vector of this backend."""
         raise TographError(f"the {self.name} backend knows no functions with weights")
 
-    def batch(self, function: Callable[[Any], Any], xs: Any) -> Any:
-        """function(x) for every x along axis 0, stacked."""
-        return self.xp.stack([function(xs[i]) for i in range(xs.shape[0])])
+    def batch(self, function: Callable[..., Any], *values: Any, varying: tuple[bool, ...] = (True,)) -> Any:
+        """function(*values) for every member along axis 0 of the values that vary, stacked; pairs item by item."""
+
+        def pick(i: int) -> list[Any]:
+            return [map_arrays(lambda x: x[i], v) if moves else v for v, moves in zip(values, varying, strict=True)]
+
+        first = next(value for value, moves in zip(values, varying, strict=True) if moves)
+        count = (first[0] if isinstance(first, tuple) else first).shape[0]
+        return self._stacked([function(*pick(i)) for i in range(count)])
+
+    def _stacked(self, made: list[Any]) -> Any:
+        if isinstance(made[0], tuple):
+            return tuple(self._stacked(list(parts)) for parts in zip(*made, strict=True))
+        return self.xp.stack(made)
 
     def stack(self, parts: list[Any]) -> Any:
         """Stack NumPy or framework arrays along a new first axis."""

@@ -77,9 +77,9 @@ class JaxBackend(Backend):
         made: Callable[..., Any] = jax.tree.unflatten(tree, leaves)
         return made
 
-    def batch(self, function: Callable[[Any], Any], xs: Any) -> Any:
+    def batch(self, function: Callable[..., Any], *values: Any, varying: tuple[bool, ...] = (True,)) -> Any:
         """`jax.vmap`."""
-        return jax.vmap(function)(xs)
+        return jax.vmap(function, tuple(0 if moves else None for moves in varying))(*values)
 
     def repeat(self, count: int, body: Callable[[Any], Any], state: Any) -> Any:
         """`jax.lax.fori_loop`, which reverse-mode AD can follow (the count is static)."""
