@@ -18,6 +18,7 @@ from tograph.elementwise import Cast, Power, Reciprocal, Shift
 
 from .filters import ConeWeights, Convolve, DensityFilter, SensitivityFilter
 from .grid import Grid
+from .layers import Dense, Relu, Sin, Softplus, Tanh
 from .materials import Ramp, Simp
 from .objectives import Compliance, VolumeFraction, WeightCases
 from .operators import ApplyOperator, Dyad, OnSupports
@@ -37,6 +38,7 @@ __all__ = [
     "Compliance",
     "ConeWeights",
     "Convolve",
+    "Dense",
     "DensityFilter",
     "DirectSolver",
     "Divide",
@@ -55,6 +57,7 @@ __all__ = [
     "Power",
     "Ramp",
     "Reciprocal",
+    "Relu",
     "Scale",
     "SensitivityFilter",
     "Shift",
@@ -62,10 +65,13 @@ __all__ = [
     "Simp",
     "SimpCompliance",
     "SimpDisplacement",
+    "Sin",
+    "Softplus",
     "Solver",
     "SparseSolver",
     "Stiffness",
     "Sum",
+    "Tanh",
     "VolumeEnforcing",
     "VolumeFraction",
     "VolumeShift",

@@ -55,9 +55,11 @@ class BatchFunction(Function):
     `plan` and what is drawn are those of one member.
     """
 
-    def __init__(self, graph: Graph, backend: Backend, request: Request, pack: Pack, of: Members) -> None:
+    def __init__(
+        self, graph: Graph, backend: Backend, request: Request, pack: Pack, of: Members, budget: int | None
+    ) -> None:
         super().__init__(graph, backend, request, pack)
-        self.members = of
+        self.members, self.budget = of, budget
         self._sized: dict[int, Function] = {}
 
     @cached_property
@@ -126,7 +128,7 @@ class _Sized(Function):
 
     def __init__(self, whole: BatchFunction, size: int, pack: Pack) -> None:
         plan, self._own = batched(whole.plan, tuple(whole.own), size)
-        super().__init__(whole.graph, whole.backend, whole.request, pack, plan)
+        super().__init__(whole.graph, whole.backend, whole.request, pack, plan, whole.budget)
         self.size = size
 
     @cached_property

@@ -12,7 +12,9 @@ from .edge import Edge
 from .graph import Graph, source_of
 from .hosting import to_device
 from .lower import Lowered, Step, lower
+from .memory import Peak, peak
 from .passes import run_passes
+from .passes.remat import rematerialise
 from .passes.roots import require_converged
 from .plan import Label, Plan, Request
 from .planning import make_plan
@@ -37,12 +39,15 @@ class Function:
         request: Request,
         pack: Callable[[dict[Label, Any]], Any],
         plan: Plan | None = None,
+        memory_budget: int | None = None,
     ) -> None:
         self.graph = graph
         self.backend = backend
         self.request = request
         self._pack = pack
         self.plan: Plan = plan or run_passes(make_plan(graph, request, backend.name))
+        if memory_budget is not None:
+            self.plan = rematerialise(self.plan, memory_budget, lambda plan: self._peak(plan).bytes)
         self._slots: list[Any] | None = None
 
     @cached_property
@@ -102,17 +107,14 @@ class Function:
 
     def _run_step(self, step: Step, slots: list[Any]) -> None:
         backend = self.backend
-        values = [slots[i] for i in step.inputs]
         if step.segment.where == "host":
-            outputs = step.run(*(backend.to_numpy(value) for value in values))
+            outputs = step.run(*(backend.to_numpy(value) for value in _taken(step, slots)))
             specs = [self.plan.specs[edge.vertex][edge.index] for edge in step.segment.outputs]
             outputs = tuple(to_device(value, spec, backend) for value, spec in zip(outputs, specs, strict=True))
         else:
-            outputs = step.run(*values)
+            outputs = step.run(*_taken(step, slots))
         for i, value in zip(step.outputs, outputs, strict=True):
             slots[i] = value
-        for i in step.free:
-            slots[i] = None
 
     def _prepared(self, lowered: Lowered) -> list[Any]:
         """The slots with constants, and with everything that does not depend on the inputs."""
@@ -128,6 +130,13 @@ class Function:
             self._slots = slots
         return list(self._slots)
 
+    def peak(self) -> Peak:
+        """The predicted peak of memory; see `tograph.memory`."""
+        return self._peak(self.plan)
+
+    def _peak(self, plan: Plan) -> Peak:
+        return peak(make_schedule(plan, self.inputs), self.backend.real, eager=self.backend.eager)
+
     def source(self) -> str:
         """The lowered program as Python text: exactly what runs."""
         return self.lowered.source
@@ -137,3 +146,11 @@ class Function:
         from .explain import explain
 
         return explain(self)
+
+
+def _taken(step: Step, slots: list[Any]) -> list[Any]:
+    """What a step is given; what nobody needs afterwards is held by the step alone, which lets go of it early."""
+    values = [slots[i] for i in step.inputs]
+    for i in step.free:
+        slots[i] = None
+    return values

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from .again import ROLE
 from .batching import Each
 from .declare import Source
 from .derivative import Jvp, Vjp
@@ -43,6 +44,8 @@ class Explanation:
         right_hand_sides: right-hand sides solved for per evaluation, all calls together.
         residual_bytes: bytes of computed values that the forward pass keeps for the derivative
             (without inputs, constants, and what a solver keeps inside its factor).
+        peak_bytes: predicted bytes of all computed values that are alive at the worst moment of a call
+            (without inputs, constants, and what a solver keeps inside its factor).
         steps: one row per vertex, in the order of execution.
         rules: one row per vertex and input that was differentiated: which rule was taken.
         passes: one row per change made by a pass, with its reason.
@@ -57,6 +60,7 @@ class Explanation:
     solves: int
     right_hand_sides: int
     residual_bytes: int
+    peak_bytes: int
     steps: tuple[dict[str, Any], ...]
     rules: tuple[dict[str, Any], ...]
     passes: tuple[dict[str, Any], ...]
@@ -70,7 +74,7 @@ class Explanation:
         lines = [
             f"{self.computes}   [{self.backend}, {self.dtype}, graph {self.graph[:12]}]",
             f"  factorizations {self.factorizations}, solves {self.solves}, right-hand sides {self.right_hand_sides}, "
-            f"residuals {readable_bytes(self.residual_bytes)}",
+            f"residuals {readable_bytes(self.residual_bytes)}, peak {readable_bytes(self.peak_bytes)}",
             "",
             *_table("steps", self.steps, ("segment", "name", "operation", "role", "output")),
             *_table("rules", self.rules, ("node", "port", "operation", "rule", "declared")),
@@ -86,7 +90,7 @@ def explain(function: Function) -> Explanation:
     where = {v: f"{'once' if s.once else s.where} {i}" for i, s in enumerate(schedule.segments) for v in s.vertices}
     running = [v for s in schedule.segments if not s.once for v in s.vertices]
     solves = [v for v in running if v.node.counts == "solve"]
-    real = 8 if function.backend.dtype == "float64" else 4
+    real = function.backend.real
     return Explanation(
         computes=_request(plan),
         backend=plan.backend,
@@ -96,6 +100,7 @@ def explain(function: Function) -> Explanation:
         solves=sum(v.node.times for v in solves),
         right_hand_sides=sum(_cases(v, plan) for v in solves),
         residual_bytes=sum(plan.specs[e.vertex][e.index].nbytes(real) for e in residuals(plan)),
+        peak_bytes=function.peak().bytes,
         steps=tuple(_step(v, where[v], plan) for s in schedule.segments for v in s.vertices),
         rules=tuple(_rule(used) for used in plan.used),
         passes=tuple({"by": c.by, "reason": c.reason} for c in plan.history),
@@ -107,7 +112,7 @@ def residuals(plan: Plan) -> list[Edge]:
     """The computed values that the forward pass keeps for the derivative."""
     kept: dict[Edge, None] = {}
     for vertex in plan.order:
-        if vertex.origin.role in DERIVED:
+        if vertex.origin.role in (*DERIVED, ROLE):
             for edge in vertex.edges:
                 made_by = edge.vertex
                 if made_by.origin.role == "forward" and not isinstance(made_by.node, Source | Constant):

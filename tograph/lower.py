@@ -13,10 +13,12 @@ from typing import Any
 
 import attrs
 
+from .again import ROLE
 from .backends.base import Backend
 from .derivative import Jvp, Vjp, implementation
 from .edge import Edge, Vertex
 from .hosting import on_host
+from .liveness import releases
 from .node import Constant, snake
 from .returned import checked
 from .schedule import Schedule, Segment
@@ -86,7 +88,9 @@ def variable_name(vertex: Vertex) -> str:
         return f"{name}_jvp_{vertex.node.port}"
     if role == "forward" and vertex.origin.part:
         name += f"_{vertex.origin.part}"
-    return name + {"reverse": "_bar", "seed": "_seed", "accumulate": "_bar", "tangent": "_dot"}.get(role, "")
+    return name + {"reverse": "_bar", "seed": "_seed", "accumulate": "_bar", "tangent": "_dot", ROLE: "_again"}.get(
+        role, ""
+    )
 
 
 def lower(schedule: Schedule, backend: Backend) -> Lowered:
@@ -141,6 +145,7 @@ def _write(
     arguments = ", ".join(names.edge(edge) for edge in segment.inputs if not _is_literal(edge))
     literals = "".join(f"    # {name} = {float(value):g}\n" for name, value in scope.items())
     lines = []
+    gone = releases(segment.vertices, segment.outputs) if backend.eager and not segment.once else {}
     for vertex in segment.vertices:
         if segment.where == "host":  # never shared between vertices: its errors name the vertex
             operation = names.unique("do_" + snake(vertex.node.title))
@@ -152,6 +157,8 @@ def _write(
         given = ", ".join(names.edge(edge) for edge in vertex.edges)
         note = _one_line(f"{vertex.node.title} {vertex.node.describe()}; {vertex.origin.where}")
         lines.append(f"    {outputs} = {operation}({given})  # {note}")
+        if released := [names.edge(edge) for edge in gone.get(vertex, ()) if not _is_literal(edge)]:
+            lines.append(f"    del {', '.join(released)}")
     results = ", ".join(names.edge(edge) for edge in segment.outputs)
     body = "\n".join(lines)
     return f"def {title}({arguments}):\n{literals}{body}\n    return ({results},)", scope

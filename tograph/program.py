@@ -14,6 +14,7 @@ from .edge import Edge
 from .embed import embedded
 from .errors import TographError, a
 from .graph import Graph
+from .memory import bytes_of
 from .plan import Label, Request
 from .validate import all_specs
 
@@ -40,13 +41,24 @@ class Program:
         graph: the workflow.
         backend: "jax", "torch" or "numpy" (values only; the reference).
         dtype: "float64" or "float32": what "real" ports hold. Set per program, never process-wide.
+        memory_budget: bytes, or a text such as "256 MiB", that the predicted peak of a call must not exceed;
+            values that the derivative needs are then computed again instead of kept, as far as necessary.
         options: backend options, e.g. `compiled=True` for `torch.compile`.
 
     Raises:
         GraphError: the graph is not valid.
+        TographError: no such budget; and where a function is made, one that cannot be met.
     """
 
-    def __init__(self, graph: Graph, backend: str = "jax", *, dtype: str = "float64", **options: Any) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        backend: str = "jax",
+        *,
+        dtype: str = "float64",
+        memory_budget: int | str | None = None,
+        **options: Any,
+    ) -> None:
         graph.validate()
         self.graph = graph
         self.dtype = dtype
@@ -54,6 +66,7 @@ class Program:
         self._functions: dict[tuple[Request, str], Function] = {}
         self._embeddings: dict[str | tuple[str, ...] | None, Any] = {}
         self._members: Members | None = None
+        self._budget = None if memory_budget is None else bytes_of(memory_budget)
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """All outputs by name."""
@@ -143,9 +156,9 @@ class Program:
 
     def _made(self, request: Request, pack: Callable[[dict[Label, Any]], Any]) -> Function:
         if self._members is None:
-            return Function(self.graph, self.backend, request, pack)
+            return Function(self.graph, self.backend, request, pack, memory_budget=self._budget)
         packed = jacobian_of_each(self.backend, pack) if request.mode.startswith("jacobian") else pack
-        return BatchFunction(self.graph, self.backend, request, packed, self._members)
+        return BatchFunction(self.graph, self.backend, request, packed, self._members, self._budget)
 
     def batch(self, over: str | Sequence[str], *, size: int | None = None) -> Program:
         """This program for many members at once: designs, loads, parameters, seeds.

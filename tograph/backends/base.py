@@ -30,6 +30,9 @@ class Backend(abc.ABC):
     xp: Any
     """The array namespace handed to `Node.forward` and to rules (array API standard)."""
 
+    eager: bool = True
+    """Whether steps run one by one as they are written, so that it matters when a value is let go."""
+
     unrolled: bool = False
     """Whether loops run to their limit (see `until`)."""
 
@@ -37,6 +40,11 @@ class Backend(abc.ABC):
         if dtype not in DTYPES:
             raise TographError(f"dtype {dtype!r} is not supported. Use one of {', '.join(DTYPES)}")
         self.dtype = dtype
+
+    @property
+    def real(self) -> int:
+        """Bytes of a real number."""
+        return 8 if self.dtype == "float64" else 4
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Context in which everything of this backend runs (precision, no gradient tape)."""
@@ -118,6 +126,10 @@ class Backend(abc.ABC):
         if any(self.is_native(part) for part in parts):
             return self.xp.stack([self.array(part, self.dtype) for part in parts])
         return np.stack(parts)
+
+    def apart(self, x: Any, after: Any = None) -> Any:
+        """x, with which nothing computed before shares its value; eager frameworks compute what they are told."""
+        return x
 
     def is_complex(self, value: Any) -> bool:
         """Whether an array holds complex numbers."""
