@@ -146,7 +146,7 @@ def test_xla_needs_less_within_a_budget(activation: Any) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_solves_are_never_repeated(backend: str) -> None:
     """Every choice for a workflow with a solve, whether it lowers the peak or not."""
-    beam = mbb(nelx=24, nely=8)
+    beam = mbb(nelx=12, nely=4)
     graph = beam.workflow(radius=1.7, beta=4.0, E_min=0.1, solver=CountingSolver())
     rho = np.random.default_rng(3).uniform(0.2, 0.9, beam.grid.shape)
     free = graph.compile(backend).value_and_grad(("compliance", "volume"), "rho")
