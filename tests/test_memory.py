@@ -16,6 +16,7 @@ from planted import CALLS, CountingSolver
 from tograph import Graph
 from tograph import nodes as n
 from tograph.again import ROLE
+from tograph.draw import draw
 from tograph.lower import Lowered
 from tograph.memory import bytes_of
 from tograph.passes.remat import MOST, choices, repetitions
@@ -238,3 +239,11 @@ def test_no_budget(wrong: Any) -> None:
     with pytest.raises(tg.TographError) as caught:
         network(1).compile("torch", memory_budget=wrong)
     assert str(caught.value) == f"memory_budget is {wrong!r}. Give bytes, or a text such as '256 MiB'"
+
+
+def test_the_picture_shows_what_is_computed_again() -> None:
+    graph = network(4)
+    function = fit(graph, "torch", int(0.8 * fit(graph, "torch").explain().peak_bytes))
+    again = [box for box in draw(function).diagram.boxes if box.title.endswith(" again")]
+    assert again and all(box.lane == "reverse" and not box.badges for box in again)
+    assert {box.title.removesuffix(" again") for box in again} <= {f"{letter}{i}" for letter in "ah" for i in range(5)}
