@@ -134,12 +134,23 @@ def draw_suite(path: Path) -> None:
     save_gallery([hoyer(name) for name in reversed(firsts.values())], SUITE, path)
 
 
+def draw_realisations(path: Path) -> None:
+    """The three realisations of the page on batches, one below the other."""
+    fields = from_page("batch", "realisations")
+    gap = np.zeros((2, fields.shape[2]))
+    save(density_figure(np.concatenate([fields[0], gap, fields[1], gap, fields[2]]), None, BATCH), path)
+
+
+BATCH = "one design: eroded (eta 0.7), intended (0.5), dilated (0.3)"
+
+
 def main(folder: Path = PICTURES, *, max_iter: int = 150, coarse: int = 1) -> None:
     """Write all pictures; with `coarse` > 1 those of the designs on a grid that many times coarser."""
     folder.mkdir(exist_ok=True)
     with contextlib.chdir(ROOT):  # so that the boxes say where they were declared relative to the checkout
         draw_graphs(folder.resolve())
     draw_suite(folder / "suite.png")
+    draw_realisations(folder / "batch_realisations.png")
     for name, size in DESIGNS.items():
         draw_design(name, folder / f"design_{name}.png", {k: max(2, v // coarse) for k, v in size.items()}, max_iter)
 

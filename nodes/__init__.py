@@ -19,6 +19,7 @@ from tograph.elementwise import Cast, Power, Reciprocal, Shift
 from .convolution import Convolve, Spectrum
 from .filters import AverageSensitivity, ConeWeights, DensityFilter, SensitivityFilter
 from .grid import Grid
+from .layers import Dense, Relu, Sin, Softplus, Tanh
 from .materials import Ramp, Simp
 from .objectives import Compliance, VolumeFraction, WeightCases
 from .operators import ApplyOperator, Dyad, OnSupports
@@ -43,6 +44,7 @@ __all__ = [
     "Compliance",
     "ConeWeights",
     "Convolve",
+    "Dense",
     "DensityFilter",
     "DirectSolver",
     "Divide",
@@ -63,6 +65,7 @@ __all__ = [
     "Power",
     "Ramp",
     "Reciprocal",
+    "Relu",
     "Scale",
     "SensitivityFilter",
     "Shift",
@@ -70,12 +73,15 @@ __all__ = [
     "Simp",
     "SimpCompliance",
     "SimpDisplacement",
+    "Sin",
+    "Softplus",
     "Solver",
     "SparseSolver",
     "Spectrum",
     "Stiffness",
     "Sum",
     "SuperLU",
+    "Tanh",
     "VolumeEnforcing",
     "VolumeFraction",
     "VolumeShift",

@@ -63,9 +63,9 @@ class ApplyFactor(Node):
     inputs = (Port("F", "factor"), Port("f", "vector"))
     outputs = (Port("u", "vector"),)
     linear = ("f",)
-    columns = "f"
     host: ClassVar[bool] = True
     counts: ClassVar[str] = "solve"
+    columns: ClassVar[str] = "f"
     pattern: ElementPattern
     solver: Any
     transposed: bool = False

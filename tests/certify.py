@@ -16,6 +16,8 @@ import numpy as np
 import tograph as tg
 from tograph import Edge, Graph, Node
 from tograph import nodes as n
+from tograph.again import Again
+from tograph.batching import Each, FromColumns, Repeat, ToColumns
 from tograph.check import node_graph
 from tograph.check.together import Total
 from tograph.columns import JoinColumns, TakeColumns
@@ -227,6 +229,15 @@ CERTIFIED: dict[type[Node], tuple[Example, ...]] = {
         Example(n.VolumeEnforcing(V=0.4, mask=MASK), (normal(3, 4),)),
         Example(n.VolumeEnforcing(V=0.5), (np.full((2, 2), -3.0),)),
     ),
+    # layers
+    n.Dense: (
+        Example(n.Dense(), (normal(5, 3), normal(3, 4), normal(4))),
+        Example(n.Dense(), (normal(2, 3, 2), normal(2, 1), normal(1))),
+    ),
+    n.Sin: (Example(n.Sin(omega=3.0), (normal(3, 4),)), Example(n.Sin(), (0.0,))),
+    n.Tanh: (Example(n.Tanh(), (normal(3, 4),)), Example(n.Tanh(), (0.0,))),
+    n.Relu: (Example(n.Relu(), (normal(3, 4) + np.where(MASK, 3.0, -3.0),)),),
+    n.Softplus: (Example(n.Softplus(), (normal(3, 4),)), Example(n.Softplus(), (np.array([-40.0, 0.0, 40.0]),))),
     # materials
     n.Simp: (
         Example(n.Simp(p=2.7, E_min=1e-2, E_max=1.5), (uniform(3, 4),)),
@@ -306,6 +317,7 @@ CERTIFIED: dict[type[Node], tuple[Example, ...]] = {
     ),
 }
 
+MEMBERS = "arranges the members of a batch after differentiation: tests/test_batch.py"
 INSIDE = "made by the rules of implicit nodes, which are checked as a whole"
 
 EXEMPT: dict[type[Node], str] = {
@@ -316,7 +328,12 @@ EXEMPT: dict[type[Node], str] = {
     Vjp: "made by differentiation from the nodes of this table, whose derivatives it is",
     Jvp: "made by differentiation from the nodes of this table, whose derivatives it is",
     n.Cast: "a rounding, whose differences are those of float32: tests/nodes/test_objectives.py",
+    Again: "the identity between two computations of one value: tests/test_memory.py",
     Block: "a composite of this table run as one step",
+    Each: "a node of this table for every member of a batch: tests/test_batch.py",
+    Repeat: MEMBERS,
+    ToColumns: MEMBERS,
+    FromColumns: MEMBERS,
     Residual: INSIDE,
     TangentSolve: INSIDE,
     AdjointSolve: INSIDE,

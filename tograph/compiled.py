@@ -16,11 +16,14 @@ from .errors import SolveError, SolveWarning
 from .graph import Graph, source_of
 from .hosting import to_device
 from .lower import Lowered, Step, lower
+from .memory import Peak, peak
 from .passes import run_compared, run_passes
+from .passes.remat import rematerialise
 from .passes.roots import unconverged
 from .plan import Label, Plan, Request
 from .planning import make_plan
 from .schedule import Schedule, make_schedule
+from .settings import Settings
 from .spec import Spec
 from .validate import all_specs
 
@@ -45,19 +48,23 @@ class Function:
         backend: Backend,
         request: Request,
         pack: Callable[[dict[Label, Any]], Any],
-        *,
-        debug: bool = False,
-        on_failure: str = "raise",
+        settings: Settings,
+        plan: Plan | None = None,
     ) -> None:
         self.graph = graph
         self.backend = backend
         self.request = request
-        self.on_failure = on_failure
+        self.settings = settings
         self.failures: tuple[SolveError, ...] = ()
         self._pack = pack
-        made = make_plan(graph, request, backend.name)
-        self.plan: Plan = run_compared(made, backend) if debug else run_passes(made)
+        self.plan: Plan = plan or self._planned()
+        if settings.memory_budget is not None:
+            self.plan = rematerialise(self.plan, settings.memory_budget, lambda plan: self._peak(plan).bytes)
         self._slots: list[Any] | None = None
+
+    def _planned(self) -> Plan:
+        made = make_plan(self.graph, self.request, self.backend.name)
+        return run_compared(made, self.backend) if self.settings.debug else run_passes(made)
 
     @cached_property
     def inputs(self) -> tuple[Edge, ...]:
@@ -136,12 +143,10 @@ class Function:
         return self.backend.zeros((all_specs([edge])[edge.vertex][edge.index],))
 
     def _run_step(self, step: Step, slots: list[Any]) -> None:
-        values = [slots[i] for i in step.inputs]
+        values = _taken(step, slots)
         outputs = self._on_host(step, values) if step.segment.where == "host" else step.run(*values)
         for i, value in zip(step.outputs, outputs, strict=True):
             slots[i] = value
-        for i in step.free:
-            slots[i] = None
 
     def _on_host(self, step: Step, values: list[Any]) -> tuple[Any, ...]:
         """Run a host segment. What a failed solve would have given is not a number, a failed factor is None."""
@@ -166,10 +171,10 @@ class Function:
         return map_arrays(lambda zero: zero + math.nan, self.backend.zeros((spec,)))
 
     def _fail(self, error: SolveError) -> None:
-        if self.on_failure == "raise":
+        if self.settings.on_failure == "raise":
             raise error
         self.failures += (error,)
-        if self.on_failure == "warn":
+        if self.settings.on_failure == "warn":
             warnings.warn(str(error), SolveWarning, stacklevel=3)
 
     def _prepared(self, lowered: Lowered) -> list[Any]:
@@ -187,6 +192,13 @@ class Function:
                 return slots
             self._slots = slots
         return list(self._slots)
+
+    def peak(self) -> Peak:
+        """The predicted peak of memory; see `tograph.memory`."""
+        return self._peak(self.plan)
+
+    def _peak(self, plan: Plan) -> Peak:
+        return peak(make_schedule(plan, self.inputs), self.backend.real, eager=self.backend.eager)
 
     def source(self) -> str:
         """The lowered program as Python text: exactly what runs."""
@@ -206,3 +218,11 @@ class Function:
         from .explain import explain
 
         return explain(self)
+
+
+def _taken(step: Step, slots: list[Any]) -> list[Any]:
+    """What a step is given; what nobody needs afterwards is held by the step alone, which lets go of it early."""
+    values = [slots[i] for i in step.inputs]
+    for i in step.free:
+        slots[i] = None
+    return values

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from .again import ROLE
+from .batching import Each
 from .declare import Source
 from .derivative import Jvp, Vjp
 from .edge import Edge, Vertex
@@ -44,6 +46,8 @@ class Explanation:
         flops: floating-point operations per evaluation, estimated step by step (see `Node.flops`).
         residual_bytes: bytes of computed values that the forward pass keeps for the derivative
             (without inputs, constants, and what a solver keeps inside its factor).
+        peak_bytes: predicted bytes of all computed values that are alive at the worst moment of a call
+            (without inputs, constants, and what a solver keeps inside its factor).
         steps: one row per vertex, in the order of execution.
         rules: one row per vertex and input that was differentiated: which rule was taken.
         hoisted: what is computed on the first call only, since it does not depend on the inputs.
@@ -63,6 +67,7 @@ class Explanation:
     naive: dict[str, int]
     flops: int
     residual_bytes: int
+    peak_bytes: int
     steps: tuple[dict[str, Any], ...]
     rules: tuple[dict[str, Any], ...]
     hoisted: tuple[str, ...]
@@ -79,7 +84,7 @@ class Explanation:
         lines = [
             f"{self.computes}   [{self.backend}, {self.dtype}, graph {self.graph[:12]}]",
             f"  factorizations {self.factorizations}, solves {self.solves}, right-hand sides {self.right_hand_sides}, "
-            f"residuals {readable_bytes(self.residual_bytes)}",
+            f"residuals {readable_bytes(self.residual_bytes)}, peak {readable_bytes(self.peak_bytes)}",
             f"  without passes: factorizations {self.naive['factorizations']}, solves {self.naive['solves']}, "
             f"right-hand sides {self.naive['right-hand sides']}, steps {self.naive['steps']}",
             f"  about {readable_count(self.flops)} floating-point operations per evaluation",
@@ -100,18 +105,19 @@ def explain(function: Function) -> Explanation:
     running = [v for s in schedule.segments if not s.once for v in s.vertices]
     once = [v for s in schedule.segments if s.once for v in s.vertices]
     solves = [v for v in running if v.node.counts == "solve"]
-    real = 8 if function.backend.dtype == "float64" else 4
+    real = function.backend.real
     return Explanation(
         computes=_request(plan),
         backend=plan.backend,
         dtype=function.backend.dtype,
         graph=plan.graph.hash,
-        factorizations=sum(v.node.counts == "factorization" for v in running),
-        solves=len(solves),
-        right_hand_sides=sum(plan.columns(v) for v in solves),
+        factorizations=sum(v.node.times for v in running if v.node.counts == "factorization"),
+        solves=sum(v.node.times for v in solves),
+        right_hand_sides=sum(_cases(v, plan) for v in solves),
         naive=(plan.history[0].before if plan.history else plan).counts,
         flops=sum(_flops(v, plan) for v in running),
         residual_bytes=sum(plan.specs[e.vertex][e.index].nbytes(real) for e in residuals(plan)),
+        peak_bytes=function.peak().bytes,
         steps=tuple(_step(v, where[v], plan) for s in schedule.segments for v in s.vertices),
         rules=tuple(_rule(used) for used in plan.used),
         hoisted=tuple(_named(v) for v in once),
@@ -144,7 +150,7 @@ def residuals(plan: Plan) -> list[Edge]:
     """The computed values that the forward pass keeps for the derivative."""
     kept: dict[Edge, None] = {}
     for vertex in plan.order:
-        if vertex.origin.role in DERIVED:
+        if vertex.origin.role in (*DERIVED, ROLE):
             for edge in vertex.edges:
                 made_by = edge.vertex
                 if made_by.origin.role == "forward" and not isinstance(made_by.node, Source | Constant):
@@ -159,6 +165,12 @@ def _request(plan: Plan) -> str:
 
 def _named(vertex: Vertex) -> str:
     return vertex.origin.name + (f".{vertex.origin.part}" if vertex.origin.part else "")
+
+
+def _cases(vertex: Vertex, plan: Plan) -> int:
+    """Right-hand sides of one solve: the columns of its result, for every member of a batch."""
+    shape = plan.specs[vertex][0].shape[isinstance(vertex.node, Each) :]
+    return vertex.node.times * (shape[1] if len(shape) > 1 else 1)
 
 
 def _step(vertex: Vertex, segment: str, plan: Plan) -> dict[str, Any]:

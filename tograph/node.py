@@ -51,9 +51,11 @@ class Node:
     scaling: ClassVar[str] = ""
     """The input that this node only multiplies by numbers; such factors commute with a solve."""
     columns: ClassVar[str] = ""
-    """The input, (n,) or (n, k), of which each column is treated for itself: several uses may become one."""
+    """The input, (n,) or (n, k), of which each column is treated for itself: several uses or a batch may be one call."""
     counts: ClassVar[str] = ""
     """"factorization" or "solve": what `explain()` adds up."""
+    times: ClassVar[int] = 1
+    """How often the work is done in one call: once for each member of a batch that cannot share it."""
     version: ClassVar[int] = 1
 
     def __attrs_post_init__(self) -> None:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .backends import load_backend
+from .batch import BatchFunction, Members, jacobian_of_each, members
 from .compiled import Function
 from .edge import Edge
 from .embed import embedded
-from .errors import TographError, a, did_you_mean
+from .errors import TographError, a
 from .graph import Graph
+from .memory import bytes_of
 from .plan import Label, Request
+from .settings import Settings
 from .validate import all_specs
 
 if TYPE_CHECKING:
     from .explain import Explanation
-
-ON_FAILURE = ("raise", "warn", "record")
 
 
 def _require_names(given: Any, what: str) -> str | tuple[str, ...]:
@@ -44,12 +46,14 @@ class Program:
         on_failure: what happens when a solve fails, forward or adjoint. "raise": a `SolveError`. "warn" and
             "record": the results that need it are not a number, and `failures` of the function that was called
             lists the errors; "warn" also issues a `SolveWarning`.
+        memory_budget: bytes, or a text such as "256 MiB", that the predicted peak of a call must not exceed;
+            values that the derivative needs are then computed again instead of kept, as far as necessary.
         options: backend options, e.g. `compiled=True` for `torch.compile`.
 
     Raises:
         GraphError: the graph is not valid.
         PassError: with `debug`, when a function is asked for: a pass changed a result; says which and by how much.
-        TographError: an unknown `on_failure`.
+        TographError: an unknown `on_failure`; no such budget; and where a function is made, one that cannot be met.
     """
 
     def __init__(
@@ -60,18 +64,18 @@ class Program:
         dtype: str = "float64",
         debug: bool = False,
         on_failure: str = "raise",
+        memory_budget: int | str | None = None,
         **options: Any,
     ) -> None:
-        if on_failure not in ON_FAILURE:
-            raise TographError(f"on_failure is {on_failure!r}. {did_you_mean(on_failure, ON_FAILURE)}")
         graph.validate()
         self.graph = graph
         self.dtype = dtype
-        self.debug = debug
-        self.on_failure = on_failure
+        budget = None if memory_budget is None else bytes_of(memory_budget)
+        self.settings = Settings(debug, on_failure, budget)
         self.backend = load_backend(backend, dtype, **options)
         self._functions: dict[tuple[Request, str], Function] = {}
         self._embeddings: dict[str | tuple[str, ...] | None, Any] = {}
+        self._members: Members | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """All outputs by name."""
@@ -156,10 +160,39 @@ class Program:
     def _function(self, request: Request, form: str, pack: Callable[[dict[Label, Any]], Any]) -> Function:
         key = (request, form)
         if key not in self._functions:
-            self._functions[key] = Function(
-                self.graph, self.backend, request, pack, debug=self.debug, on_failure=self.on_failure
-            )
+            self._functions[key] = self._made(request, pack)
         return self._functions[key]
+
+    def _made(self, request: Request, pack: Callable[[dict[Label, Any]], Any]) -> Function:
+        if self._members is None:
+            return Function(self.graph, self.backend, request, pack, self.settings)
+        packed = jacobian_of_each(self.backend, pack) if request.mode.startswith("jacobian") else pack
+        return BatchFunction(self.graph, self.backend, request, packed, self._members, self.settings)
+
+    def batch(self, over: str | Sequence[str], *, size: int | None = None) -> Program:
+        """This program for many members at once: designs, loads, parameters, seeds.
+
+        Args:
+            over: the input(s) of which every member has its own. They carry a leading axis, all of one length; the
+                other inputs are shared.
+            size: how many members there are; by default as many as each call gives. `explain` and
+                `source` need it, here or as their argument.
+
+        Returns:
+            A program of the same functions. Every result carries the leading axis: values, and
+            derivatives with respect to inputs of a member's own *and* to shared ones (those of a sum
+            over members are their sum over axis 0). Tangents `x_dot` and cotangents `c_bar` are given one
+            per member. Work that no member has to itself is done once; a solve whose matrix is shared is
+            one call with many right-hand sides.
+
+        Raises:
+            TographError: an unknown input or none; a batch of a batch.
+        """
+        if self._members is not None:
+            raise TographError("this program is a batch already. Name all inputs at once: over=('x', 'y')")
+        made = copy.copy(self)
+        made._functions, made._embeddings, made._members = {}, {}, members(self.graph, over, size)
+        return made
 
     def as_jax(self, of: str | Sequence[str] | None = None) -> Callable[..., Any]:
         """The program as a function for your own JAX code, under any transform, with this graph's derivatives.
@@ -186,6 +219,9 @@ class Program:
         return self._embedded("torch", of)
 
     def _embedded(self, framework: str, of: Any) -> Any:
+        if self._members is not None:
+            fix = f"Use that of the program itself, under {'jax' if framework == 'jax' else 'torch.func'}.vmap"
+            raise TographError(f"a batch has no as_{framework}(). {fix}")
         key = of if of is None else _require_names(of, "of")
         if key not in self._embeddings:
             self._embeddings[key] = embedded(self.graph, self.backend, framework, key)

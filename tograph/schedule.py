@@ -8,6 +8,7 @@ import attrs
 
 from .declare import Source
 from .edge import Edge, Vertex
+from .liveness import thrifty
 from .node import Constant
 from .plan import Label, Plan
 
@@ -75,4 +76,5 @@ def _segment(groups: list[list[Vertex]], i: int, once: bool, plan: Plan) -> Segm
     later = {edge for group in groups[i + 1 :] for v in group for edge in v.edges} | set(plan.results.values())
     outputs = [Edge(v, k) for v in groups[i] for k in range(len(v.node.outputs)) if Edge(v, k) in later]
     where = "host" if groups[i][0].node.host else "device"
-    return Segment(where, once, tuple(groups[i]), tuple(inputs), tuple(outputs))
+    vertices = thrifty(groups[i], outputs, lambda edge: plan.specs[edge.vertex][edge.index].nbytes())
+    return Segment(where, once, vertices, tuple(inputs), tuple(outputs))

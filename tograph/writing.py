@@ -10,11 +10,13 @@ from typing import Any
 import attrs
 import numpy as np
 
+from .again import ROLE
 from .backends.base import Backend
 from .derivative import Jvp, Vjp, implementation
 from .edge import Edge, Vertex
 from .generic import numbers_of, with_inputs
 from .hosting import on_host
+from .liveness import releases
 from .loops import Carried, Entry, Loop, Piece, Source, Stack, Table
 from .node import Constant, Node, snake
 from .returned import checked
@@ -69,7 +71,9 @@ def variable_name(vertex: Vertex) -> str:
         return f"{name}_jvp_{vertex.node.port}"
     if role == "forward" and vertex.origin.part:
         name += f"_{vertex.origin.part}"
-    return name + {"reverse": "_bar", "seed": "_seed", "accumulate": "_bar", "tangent": "_dot"}.get(role, "")
+    return name + {"reverse": "_bar", "seed": "_seed", "accumulate": "_bar", "tangent": "_dot", ROLE: "_again"}.get(
+        role, ""
+    )
 
 
 def is_literal(edge: Edge) -> bool:
@@ -106,6 +110,7 @@ def write(segment: Segment, names: Names, title: str, backend: Backend, specs: S
         writer = _Writer(segment, names, backend, specs, apart=backend.rolls and len(pieces) > LONG)
     for piece in pieces:
         writer.add(piece)
+        writer.release(piece)
     text, whole = writer.text(title), segment.where == "device" and not writer.apart
     if not whole or None in writer.keys.values():
         return Written(text, writer.scope, whole, None)
@@ -127,6 +132,8 @@ class _Writer:
         self.stacks: dict[Stack, str] = {}
         self.tables: dict[Table, str] = {}
         self.numbers: dict[tuple[str, float], str] = {}
+        lets_go = backend.eager and not segment.once
+        self.gone = releases(segment.vertices, segment.outputs) if lets_go else {}
 
     def text(self, title: str) -> str:
         """All functions."""
@@ -151,6 +158,12 @@ class _Writer:
             self.lines.append(self.call(piece, node, given))
         else:
             self.lines.append(self.call(piece, piece.node, list(map(self.value, piece.edges))))
+
+    def release(self, piece: Piece) -> None:
+        """Let go of what nobody needs after a vertex; where steps are compiled together, the compiler does."""
+        gone = self.gone.get(piece, ()) if isinstance(piece, Vertex) else ()
+        names = [self.names.edge(edge) for edge in gone if not is_literal(edge)]
+        self.lines += [f"    del {', '.join(names)}"] if names else []
 
     def value(self, edge: Edge) -> str:
         """The name of a value; a single number is put into the scope under it."""

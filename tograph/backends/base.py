@@ -33,6 +33,9 @@ class Backend(abc.ABC):
     rolls: bool = False
     """Whether long runs of equal steps are compiled as loops (`scan`), because compilation is slow."""
 
+    eager: bool = True
+    """Whether steps run one by one as they are written, so that it matters when a value is let go."""
+
     unrolled: bool = False
     """Whether loops run to their limit (see `until`)."""
 
@@ -45,6 +48,11 @@ class Backend(abc.ABC):
     def key(self) -> tuple[Any, ...]:
         """Equal for backends that compile alike."""
         return type(self), self.dtype
+
+    @property
+    def real(self) -> int:
+        """Bytes of a real number."""
+        return 8 if self.dtype == "float64" else 4
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Context in which everything of this backend runs (precision, no gradient tape)."""
@@ -122,15 +130,30 @@ class Backend(abc.ABC):
         """The adopted function with other weights: a vector of this backend."""
         raise TographError(f"the {self.name} backend knows no functions with weights")
 
-    def batch(self, function: Callable[[Any], Any], xs: Any) -> Any:
-        """function(x) for every x along axis 0, stacked."""
-        return self.xp.stack([function(xs[i]) for i in range(xs.shape[0])])
+    def batch(self, function: Callable[..., Any], *values: Any, varying: tuple[bool, ...] = (True,)) -> Any:
+        """function(*values) for every member along axis 0 of the values that vary, stacked; pairs item by item."""
+
+        def pick(i: int) -> list[Any]:
+            return [map_arrays(lambda x: x[i], v) if moves else v for v, moves in zip(values, varying, strict=True)]
+
+        first = next(value for value, moves in zip(values, varying, strict=True) if moves)
+        count = (first[0] if isinstance(first, tuple) else first).shape[0]
+        return self._stacked([function(*pick(i)) for i in range(count)])
+
+    def _stacked(self, made: list[Any]) -> Any:
+        if isinstance(made[0], tuple):
+            return tuple(self._stacked(list(parts)) for parts in zip(*made, strict=True))
+        return self.xp.stack(made)
 
     def stack(self, parts: list[Any]) -> Any:
         """Stack NumPy or framework arrays along a new first axis."""
         if any(self.is_native(part) for part in parts):
             return self.xp.stack([self.array(part, self.dtype) for part in parts])
         return np.stack(parts)
+
+    def apart(self, x: Any, after: Any = None) -> Any:
+        """x, with which nothing computed before shares its value; eager frameworks compute what they are told."""
+        return x
 
     def is_complex(self, value: Any) -> bool:
         """Whether an array holds complex numbers."""

@@ -34,6 +34,7 @@ class JaxBackend(Backend):
     def __init__(self, dtype: str, *, compiled: bool = True, device: str | None = None) -> None:
         super().__init__(dtype)
         self.compiled = self.rolls = compiled
+        self.eager = not compiled
         self.device = device and _device(device)
 
     @property
@@ -118,9 +119,20 @@ class JaxBackend(Backend):
         made: Callable[..., Any] = jax.tree.unflatten(tree, leaves)
         return made
 
-    def batch(self, function: Callable[[Any], Any], xs: Any) -> Any:
+    def batch(self, function: Callable[..., Any], *values: Any, varying: tuple[bool, ...] = (True,)) -> Any:
         """`jax.vmap`."""
-        return jax.vmap(function)(xs)
+        return jax.vmap(function, tuple(0 if moves else None for moves in varying))(*values)
+
+    def apart(self, x: Any, after: Any = None) -> Any:
+        """x, or NaN where `after` is: so it waits for `after`, and XLA cannot know that it is x.
+
+        (`jax.lax.optimization_barrier` alone is removed on the CPU before equal computations are merged.)
+        """
+        if after is None:
+            return jax.lax.optimization_barrier(x)
+        probe = after[0] if isinstance(after, tuple) else after
+        lost = jnp.isnan(probe[(0,) * probe.ndim])
+        return map_arrays(lambda a: jnp.where(lost, jnp.asarray(jnp.nan, a.dtype), a), x)
 
     def repeat(self, count: int, body: Callable[[Any], Any], state: Any) -> Any:
         """`jax.lax.fori_loop`, which reverse-mode AD can follow (the count is static)."""

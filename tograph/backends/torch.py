@@ -59,7 +59,8 @@ class TorchBackend(Backend):
                 raise TographError(f"{message}. Move it there, or compile with device={str(value.device)!r}")
             return value.detach().to(kind)
         array = np.asarray(value)
-        return torch.as_tensor(array if array.flags.writeable else array.copy(), dtype=kind, device=self.device)
+        shared = array.flags.writeable and all(step >= 0 for step in array.strides)
+        return torch.as_tensor(array if shared else array.copy(), dtype=kind, device=self.device)
 
     def to_numpy(self, value: Any) -> Any:
         """A view on the CPU."""
@@ -116,12 +117,12 @@ class TorchBackend(Backend):
         module = function
         return lambda *values: torch.func.functional_call(module, held, values)
 
-    def batch(self, function: Callable[[Any], Any], xs: Any) -> Any:
+    def batch(self, function: Callable[..., Any], *values: Any, varying: tuple[bool, ...] = (True,)) -> Any:
         """`torch.func.vmap`; one by one where the function branches on values, e.g. in an iteration that stops."""
         try:
-            return torch.func.vmap(function)(xs)
+            return torch.func.vmap(function, tuple(0 if moves else None for moves in varying))(*values)
         except RuntimeError:
-            return super().batch(function, xs)
+            return super().batch(function, *values, varying=varying)
 
     def jacobian(self, function: Callable[[Any], Any], x: Any) -> Any:
         """`torch.func.jacfwd`."""

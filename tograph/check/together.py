@@ -100,7 +100,8 @@ class Together:
         """J v of every case."""
         names = tuple(_name(i, x) for i, case in enumerate(self.cases) for x in case.ports)
         of = tuple(f"y {i}" for i in range(len(self.cases)))
-        function = Function(self.program.graph, self.program.backend, Request(of, names, "tangent"), dict)
+        program, request = self.program, Request(of, names, "tangent")
+        function = Function(program.graph, program.backend, request, dict, program.settings)
         dots = {f"{_name(i, x)}_dot": v for i, moved in enumerate(self.directions) for x, v in moved.items()}
         found = self.runs(function, self._given() | dots)
         return [np.asarray(found[name, "tangent"], dtype=np.float64) for name in of]

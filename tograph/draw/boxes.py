@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from ..again import ROLE, Again
 from ..columns import TakeColumns
 from ..declare import Source
 from ..edge import Vertex
@@ -68,6 +69,9 @@ def _derived(scene: Scene, place: Place, members: list[Vertex]) -> Box:
     kind = _derived_kind(place, members, "")
     name, user = scene.name(place), scene.user(place)
     title = ", ".join(scene.makes(place)[:3])
+    if place.step == ROLE:
+        made = next(vertex.node for vertex in reversed(members) if not isinstance(vertex.node, Again))
+        return Box("", words.box_kind(made, set()), f"{name} again", words.operation(made), ("not kept until here",))
     if kind == "seed":
         given = members[0].node
         return Box("", kind, "seed", lines=(given.describe() if isinstance(given, Constant) else name,))
@@ -100,7 +104,7 @@ def _badges(scene: Scene, place: Place, members: list[Vertex]) -> tuple[str, ...
     work = [v for v in members if not isinstance(v.node, Source | Constant)]
     found = []
     if place.lane != "forward":
-        derived = [v for v in work if v.origin.role not in ("seed", "accumulate", "status")]
+        derived = [v for v in work if v.origin.role not in ("seed", "accumulate", "status", ROLE)]
         found += sorted({words.rule_badge(v, used_here(scene, v)) for v in derived})
     if any(v.node.host for v in work):
         found.append("host")

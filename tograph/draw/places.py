@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 import attrs
 
+from ..again import ROLE
 from ..columns import TakeColumns
 from ..declare import Source
 from ..edge import Edge, Origin, Vertex
@@ -28,7 +29,7 @@ class Place:
     Attributes:
         origin: that of the declared node, whatever the role of the steps inside.
         lane: "forward", "reverse" or "tangent".
-        step: "" or what has a box of its own: "factor", "solve", "seed", "accumulate", or a position.
+        step: "" or what has a box of its own: "factor", "solve", "seed", "accumulate", "rematerialised", or a position.
         of: the outputs whose derivative this work serves; empty in the forward lane.
         copy: tells nodes apart that are declared by one line of a loop.
     """
@@ -79,7 +80,7 @@ def derivative_lane(plan: Plan) -> str:
 def _step(vertex: Vertex, mode: str) -> str | None:
     """What has a box of its own; None for tangents of a reverse pass, which are drawn one by one."""
     role = vertex.origin.role
-    if role in ("seed", "accumulate"):
+    if role in ("seed", "accumulate", ROLE):
         return role
     if isinstance(vertex.node, Source):
         return "seed"
