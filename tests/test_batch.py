@@ -61,7 +61,7 @@ def close(batch: Any, loop: list[Any]) -> None:
     else:
         expected = np.stack([np.asarray(one) for one in loop])
         assert np.shape(batch) == expected.shape
-        assert np.abs(np.asarray(batch) - expected).max() <= 1e-12 * np.abs(expected).max()
+        assert np.abs(np.asarray(batch) - expected).max() <= 5e-12 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("backend", (*BACKENDS, "numpy"))
@@ -120,10 +120,10 @@ def test_loads_share_one_factorisation(backend: str) -> None:
     function = program.batch("f").value_and_grad(*ask)
     CALLS.clear()
     close(function(E, fs), expected)
-    # One call for the states of all members; the adjoint of `tip` is the same for all of them.
-    assert (CALLS["factor"], CALLS["solve"], CALLS["right-hand sides"]) == (1, 2, 5)
+    # The states of all members, and the adjoint of `tip`, which is the same for all of them: one call.
+    assert (CALLS["factor"], CALLS["solve"], CALLS["right-hand sides"]) == (1, 1, 5)
     shown = function.explain(4)
-    assert (shown.factorizations, shown.solves, shown.right_hand_sides) == (1, 2, 5)
+    assert (shown.factorizations, shown.solves, shown.right_hand_sides) == (1, 1, 5)
     assert "one call for all 4 members, as columns" in str(shown)
 
 

@@ -155,7 +155,7 @@ def test_solves_are_never_repeated(backend: str) -> None:
     made = list(choices(free.plan))
     assert made[0] is free.plan and len(made) == 3
     for plan in made[1:]:
-        function = Function(graph, free.backend, free.request, free._pack, plan)
+        function = Function(graph, free.backend, free.request, free._pack, free.settings, plan)
         CALLS.clear()
         values, grads = function(rho)
         assert (CALLS["factor"], CALLS["solve"]) == (1, 1)

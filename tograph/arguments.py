@@ -81,7 +81,8 @@ def _checked(source: Source, value: Any, ranges: Sequence[Limit]) -> Any:
     if not of_framework and not np.all(np.isfinite(values)):
         raise TographError(f"input {source.name!r} is not finite{first_not_finite(values)}")
     for limit in () if of_framework else ranges:
-        if not limit.allowed.allows(number := float(values)):
+        number = next((x for x in map(float, values.flat) if not limit.allowed.allows(x)), None)
+        if number is not None:
             outside = f"outside the range of {limit.node}.{limit.port} (declared at {limit.where})"
             raise TographError(f"input {source.name!r} = {number:g} is {outside}. It must be {limit.allowed}")
     return values

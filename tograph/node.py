@@ -51,7 +51,7 @@ class Node:
     scaling: ClassVar[str] = ""
     """The input that this node only multiplies by numbers; such factors commute with a solve."""
     columns: ClassVar[str] = ""
-    """The input, (n,) or (n, k), of which each column is treated for itself: several uses or a batch may be one call."""
+    """The input, (n,) or (n, k), whose columns are treated each for itself: several uses or a batch may be one call."""
     counts: ClassVar[str] = ""
     """"factorization" or "solve": what `explain()` adds up."""
     times: ClassVar[int] = 1

@@ -21,11 +21,14 @@ from .loops import Carried, Entry, Loop, Piece, Source, Stack, Table
 from .node import Constant, Node, snake
 from .returned import checked
 from .reuse import operation_key, without_comments
-from .rolling import LONG, roll
+from .rolling import roll
 from .schedule import Segment
 from .spec import Spec
 
 Specs = Mapping[Vertex, tuple[Spec, ...]]
+
+APART = 500
+"""Device segments of more pieces are compiled operation by operation: as a whole they take 4 ms a piece (measured)."""
 
 
 class Names:
@@ -107,7 +110,7 @@ def write(segment: Segment, names: Names, title: str, backend: Backend, specs: S
         pieces: Sequence[Piece] = segment.vertices
     else:
         pieces = roll(segment.vertices, segment.outputs, specs) if backend.rolls else segment.vertices
-        writer = _Writer(segment, names, backend, specs, apart=backend.rolls and len(pieces) > LONG)
+        writer = _Writer(segment, names, backend, specs, apart=backend.rolls and len(pieces) > APART)
     for piece in pieces:
         writer.add(piece)
         writer.release(piece)
@@ -132,7 +135,7 @@ class _Writer:
         self.stacks: dict[Stack, str] = {}
         self.tables: dict[Table, str] = {}
         self.numbers: dict[tuple[str, float], str] = {}
-        lets_go = backend.eager and not segment.once
+        lets_go = (backend.eager or apart) and not segment.once
         self.gone = releases(segment.vertices, segment.outputs) if lets_go else {}
 
     def text(self, title: str) -> str:
