@@ -19,11 +19,12 @@ from tograph.elementwise import Cast, Power, Reciprocal, Shift
 from .filters import ConeWeights, Convolve, DensityFilter, SensitivityFilter
 from .grid import Grid
 from .materials import Ramp, Simp
+from .multigrid import MultigridCG
 from .objectives import Compliance, VolumeFraction, WeightCases
 from .operators import ApplyOperator, Dyad, OnSupports
 from .pattern import ElementPattern
 from .projections import Heaviside, Passive
-from .solve import ApplyFactor, DirectSolver, Factor, LinearSolve, Solver
+from .solve import ApplyFactor, DirectSolver, Factor, LinearSolve, Solver, SolveResidual
 from .stiffness import Assemble, ElementStiffness, Stiffness
 from .volume import Sigmoid, VolumeEnforcing, VolumeShift
 from .wrappings import SimpCompliance, SimpDisplacement, SparseSolver
@@ -49,6 +50,7 @@ __all__ = [
     "Hadamard",
     "Heaviside",
     "LinearSolve",
+    "MultigridCG",
     "Multiply",
     "OnSupports",
     "Passive",
@@ -62,6 +64,7 @@ __all__ = [
     "Simp",
     "SimpCompliance",
     "SimpDisplacement",
+    "SolveResidual",
     "Solver",
     "SparseSolver",
     "Stiffness",

@@ -11,6 +11,7 @@ import scipy.sparse.linalg as spla
 import tograph as tg
 from tograph import Edge, Node, Port, SolveError, Spec, SpecError, codec
 from tograph.arithmetic import Add, Scale
+from tograph.spec import scalar
 
 from .operators import ApplyOperator, Dyad, OnSupports
 from .pattern import ElementPattern, as_cases, from_cases
@@ -31,6 +32,11 @@ class Solver(Protocol):
 
     def solve(self, factor: Any, rhs: np.ndarray, *, transposed: bool) -> np.ndarray:
         """Solve for right-hand sides (cases, n_dofs), of which fixed dofs are ignored; 0 at fixed dofs."""
+
+
+def runs_on_host(solver: Any) -> bool:
+    """Solvers do, unless they say `host = False`."""
+    return bool(getattr(solver, "host", True))
 
 
 @attrs.frozen(eq=False)
@@ -116,14 +122,22 @@ def _why_singular(pattern: ElementPattern, matrix: Any) -> str:
 
 @tg.node
 class Factor(Node):
-    """F = factorisation of the free-free block of K. Runs on the host."""
+    """F = factorisation of the free-free block of K, or what an iterative solver prepares from K."""
 
     inputs = (Port("K", "operator"),)
     outputs = (Port("F", "factor"),)
-    host: ClassVar[bool] = True
     counts: ClassVar[str] = "factorization"
     pattern: ElementPattern
     solver: Any
+
+    @property
+    def host(self) -> bool:  # type: ignore[override]
+        """Unless the solver is written for the device."""
+        return runs_on_host(self.solver)
+
+    def bind(self, backend: Any) -> Any:
+        """For a solver on the device."""
+        return None if self.host else lambda K: self.solver.factor(backend, self.pattern, *K)
 
     def infer(self, *specs: Spec) -> Spec:
         """A factor; its cotangent is that of K."""
@@ -148,7 +162,7 @@ def _(node: Factor, t: Edge) -> Edge:
 
 @tg.node
 class ApplyFactor(Node):
-    """u = K^-1 f on the free dofs, 0 on the fixed ones (K^-T if `transposed`). Runs on the host.
+    """u = K^-1 f on the free dofs, 0 on the fixed ones (K^-T if `transposed`).
 
     f, u: vector (n_dofs,) or (n_dofs, cases); f at fixed dofs has no effect.
     """
@@ -156,11 +170,30 @@ class ApplyFactor(Node):
     inputs = (Port("F", "factor"), Port("f", "vector"))
     outputs = (Port("u", "vector"),)
     linear = ("f",)
-    host: ClassVar[bool] = True
     counts: ClassVar[str] = "solve"
     pattern: ElementPattern
     solver: Any
     transposed: bool = False
+
+    @property
+    def host(self) -> bool:  # type: ignore[override]
+        """Unless the solver is written for the device."""
+        return runs_on_host(self.solver)
+
+    def bind(self, backend: Any) -> Any:
+        """For a solver on the device; its K is symmetric, so there is no transposed solve."""
+        if self.host:
+            return None
+
+        def run(factor: Any, f: Any) -> Any:
+            u = self.solver.solve(backend, self.pattern, factor, as_cases(backend.xp, f))
+            return from_cases(backend.xp, u, f.ndim)
+
+        return run
+
+    def check(self) -> Node | None:
+        """A solver on the host raises by itself."""
+        return None if self.host else SolveResidual(self.pattern, self.solver)
 
     def infer(self, *specs: Spec) -> Spec:
         """A vector as f."""
@@ -177,6 +210,25 @@ class ApplyFactor(Node):
         factor, f = values
         u = self.solver.solve(factor, as_cases(xp, f), transposed=self.transposed)
         return from_cases(xp, u, f.ndim)
+
+
+@tg.node
+class SolveResidual(Node):
+    """|f - K u| in units of what the solver lets through: at most 1 for an answer that may be used."""
+
+    inputs = (Port("u", "vector"), Port("F", "factor"), Port("f", "vector"))
+    pattern: ElementPattern
+    solver: Any
+
+    def infer(self, *specs: Spec) -> Spec:
+        """A scalar."""
+        return scalar()
+
+    def bind(self, backend: Any) -> Any:
+        """The largest of all load cases."""
+        return lambda u, factor, f: self.solver.error(
+            backend, self.pattern, factor, *(as_cases(backend.xp, x) for x in (f, u))
+        )
 
 
 # With u = K^-1 f:  du = K^-1 (df - dK u).  Hence, for a cotangent u_bar and lambda = K^-T u_bar,

@@ -10,19 +10,18 @@ import attrs
 
 from ..edge import Edge, made_for
 from ..errors import SolveError
-from ..implicit import ImplicitNode
 from ..plan import Label, Plan
-from ..residual import ResidualNorm
 
 
 def watch_roots(plan: Plan) -> Plan:
-    """Add the scaled residual of each implicit node, forward and adjoint, under ("status", name, role, where)."""
+    """Add the scaled residual of each solution, forward and adjoint, under ("status", name, role, where)."""
     results: dict[Label, Edge] = dict(plan.results)
     for vertex in plan.order:
-        if isinstance(vertex.node, ImplicitNode):
+        check = vertex.node.check()
+        if check is not None:
             origin = vertex.origin
             with made_for(attrs.evolve(origin, role="status")):
-                norm = ResidualNorm(vertex.node)(Edge(vertex), *vertex.edges)
+                norm = check(Edge(vertex), *vertex.edges)
             name = f"{origin.name} ({vertex.node.title})"
             results[_unused(results, name, origin.role, str(origin.where))] = norm
     return plan.changed(results, [])
