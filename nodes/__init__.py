@@ -16,6 +16,7 @@ from tograph.arithmetic import (
 )
 from tograph.elementwise import Cast, Power, Reciprocal, Shift
 
+from .device import SolveResidual
 from .filters import ConeWeights, Convolve, DensityFilter, SensitivityFilter
 from .grid import Grid
 from .materials import Ramp, Simp
@@ -24,7 +25,7 @@ from .objectives import Compliance, VolumeFraction, WeightCases
 from .operators import ApplyOperator, Dyad, OnSupports
 from .pattern import ElementPattern
 from .projections import Heaviside, Passive
-from .solve import ApplyFactor, DirectSolver, Factor, LinearSolve, Solver, SolveResidual
+from .solve import ApplyFactor, DirectSolver, Factor, LinearSolve, Solver
 from .stiffness import Assemble, ElementStiffness, Stiffness
 from .volume import Sigmoid, VolumeEnforcing, VolumeShift
 from .wrappings import SimpCompliance, SimpDisplacement, SparseSolver

@@ -98,7 +98,6 @@ def v_cycle(backend: Backend, levels: tuple[Level, ...], factor: Any, r: Any, sm
         return e, row[0] * d + row[1] * (inverse * left), left
 
     none = xp.zeros_like(r)
-    n = a.shape[0]
     before = (xp.concat([a[1:], a[:1]]), xp.concat([b[1:], b[:1]]))
     e, _, left = backend.fold(step, (none, b[0] * (inverse * r), none), before)
     below = restrict(xp, level, levels[at + 1], alive * left)

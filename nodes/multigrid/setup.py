@@ -13,11 +13,12 @@ import numpy as np
 from tograph.backends.base import Backend
 from tograph.rootsolver import rounding
 
+from ..pattern import ElementPattern
 from .levels import Level, corner_bits, corner_order, interpolation
 from .operator import diagonal, stencil, to_dense, to_nodes, widened
 
 
-def in_corner_order(xp: Any, pattern: Any, elements: Any) -> Any:
+def in_corner_order(xp: Any, pattern: ElementPattern, elements: Any) -> Any:
     """(terms, d, d) -> (terms, corners, c, corners, c) with corners as in `corner_bits`."""
     order, c = corner_order(pattern), pattern.components
     k = len(order)
@@ -142,8 +143,10 @@ def mask_matrices(xp: Any, matrices: Any, level: Level) -> Any:
     return matrices * free[..., :, None] * free[..., None, :]
 
 
-def prepare(backend: Backend, levels: tuple[Level, ...], pattern: Any, moduli: Any, elements: Any) -> tuple[Any, ...]:
-    """((moduli, element matrices, live dofs) of the outer iteration; all levels, in float32; eigenvalue bound)."""
+def prepare(
+    backend: Backend, levels: tuple[Level, ...], pattern: ElementPattern, moduli: Any, elements: Any, low: Any
+) -> tuple[Any, ...]:
+    """((moduli, element matrices, live dofs) of the outer iteration; all levels, in dtype `low`; eigenvalue bound)."""
     xp, fine = backend.xp, levels[0]
     K = in_corner_order(xp, pattern, elements)
     widths = [(0, 0), *((0, m - n) for m, n in zip(fine.elements, moduli.shape[1:], strict=True))]
@@ -151,7 +154,7 @@ def prepare(backend: Backend, levels: tuple[Level, ...], pattern: Any, moduli: A
     wide = widened(xp, to_nodes(xp, E, fine), fine)
     free = xp.asarray(fine.free.reshape(fine.free.shape[0], -1), dtype=E.dtype)
     jacobi = inverse(xp, free * diagonal(xp, fine, wide, K))
-    made = [_low(xp, wide, K, jacobi)]
+    made = [_cast(xp, low, wide, K, jacobi)]
     matrices = None
     for level, coarse in pairwise(levels):
         if matrices is None:
@@ -159,24 +162,24 @@ def prepare(backend: Backend, levels: tuple[Level, ...], pattern: Any, moduli: A
         else:
             matrices = coarsen_matrices(backend, level, matrices)
         matrices = mask_matrices(xp, pad_elements(xp, matrices, coarse), coarse)
-        made.append(coarse_level(backend, coarse, matrices, last=coarse is levels[-1]))
+        made.append(coarse_level(backend, coarse, matrices, low, last=coarse is levels[-1]))
     alive = xp.astype(jacobi > 0.0, E.dtype)
-    return (wide, K, alive), tuple(made), xp.astype(element_bound(xp, K), xp.float32)
+    return (wide, K, alive), tuple(made), xp.astype(element_bound(xp, K), low)
 
 
-def coarse_level(backend: Backend, level: Level, matrices: Any, last: bool) -> Any:
+def coarse_level(backend: Backend, level: Level, matrices: Any, low: Any, last: bool) -> Any:
     """Blocks and inverse diagonal, or the dense inverse of the last level."""
     xp, c = backend.xp, level.free.shape[0]
     corners = 2**level.dim
     blocks = stencil(backend, level, xp.reshape(matrices, (*level.elements, corners, c, corners, c)))
     if last:
-        return _low(xp, dense_inverse(backend, to_dense(xp, level, blocks)))
+        return _cast(xp, low, dense_inverse(backend, to_dense(xp, level, blocks)))
     centre = blocks[blocks.shape[0] // 2]
-    return _low(xp, blocks, inverse(xp, xp.stack([centre[a, a] for a in range(c)])))
+    return _cast(xp, low, blocks, inverse(xp, xp.stack([centre[a, a] for a in range(c)])))
 
 
-def _low(xp: Any, *arrays: Any) -> tuple[Any, ...]:
-    return tuple(xp.astype(array, xp.float32) for array in arrays)
+def _cast(xp: Any, dtype: Any, *arrays: Any) -> tuple[Any, ...]:
+    return tuple(xp.astype(array, dtype) for array in arrays)
 
 
 def inverse(xp: Any, diag: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Multigrid against direct solves, where grids, supports and designs are awkward; and what is said without an answer."""
+"""Multigrid against direct solves, where grids, supports and designs are awkward; and what is said if it fails."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 import tograph as tg
 from tograph import nodes as n
 from tograph.nodes.multigrid.levels import make_levels
+from tograph.nodes.solve import automatic
 from tograph.problems import mbb
 
 SOLVERS = (n.MultigridCG(), n.DirectSolver())
@@ -111,12 +112,12 @@ def test_several_loads_and_prescribed_displacements() -> None:
     load, prescribed = rng.normal(size=(2, grid.n_dofs(), 3))
     E = tg.source("E", grid.field())
     K = n.Stiffness(grid, fixed=fixed)(E)
-    answers = []
-    for solver in (n.MultigridCG(tolerance=1e-12), n.DirectSolver()):
-        u = n.LinearSolve(solver)(K, load, prescribed)
-        answers.append(tg.Graph([E], {"u": u}).compile("jax").values("u")(rng.uniform(0.1, 1.0, grid.shape))["u"])
-        rng = np.random.default_rng(0)
-    u, direct = answers
+    design = rng.uniform(0.1, 1.0, grid.shape)
+    u, direct = (
+        tg.Graph([E], {"u": n.LinearSolve(solver)(K, load, prescribed)}).compile("jax")(design)["u"]
+        for solver in (n.MultigridCG(tolerance=1e-12), n.DirectSolver())
+    )
+    assert u == pytest.approx(direct, rel=1e-8, abs=1e-8 * np.abs(direct).max())
     assert u[fixed] == pytest.approx(prescribed[fixed])
 
 
@@ -147,8 +148,17 @@ def test_no_answer_is_an_error() -> None:
     graph = compliance(beam.grid, beam.fixed, beam.load, n.MultigridCG(iterations=3))
     with pytest.raises(tg.SolveError, match=r"solve of u \(ApplyFactor\), declared at .*, did not converge: .*"):
         graph.compile("jax").value_and_grad("c", "rho")(beam.uniform(0.5))
+
+
+def test_moduli_that_are_not_numbers() -> None:
+    grid = n.Grid(8, 4)
+    x = tg.source("x", grid.field())
+    K = n.Stiffness(grid, fixed=grid.dofs(grid.nodes("left")))(
+        n.Add()(n.Reciprocal()(x), n.Scale()(-1.0, n.Reciprocal()(x)))
+    )
+    graph = tg.Graph([x], {"u": n.LinearSolve(SOLVERS[0])(K, point_load(grid, "right"))})
     with pytest.raises(tg.SolveError, match="gave no finite answer"):
-        graph.compile("jax").values("c")(np.full(beam.grid.shape, np.nan))
+        graph.compile("jax").values("u")(np.zeros(grid.shape))
 
 
 def test_a_body_that_floats_is_an_error() -> None:
@@ -160,7 +170,7 @@ def test_a_body_that_floats_is_an_error() -> None:
 
 
 def test_the_adjoint_is_checked_too() -> None:
-    # The state is found, as there is no load; the adjoint of a sum of squares about 1 is not.
+    # Without a load the state is found at once; the adjoint, of another right-hand side, is not.
     beam = mbb(nelx=60, nely=20)
     rho = tg.source("rho", beam.grid.field())
     u = n.LinearSolve(n.MultigridCG(iterations=3))(n.Stiffness(beam.grid, fixed=beam.fixed)(rho), 0.0 * beam.load)
@@ -177,8 +187,16 @@ def test_float32() -> None:
         .value_and_grad("c", "rho")(beam.uniform(0.5))
         for s, dtype in zip(SOLVERS, ("float32", "float64"), strict=True)
     )
-    assert c[0] == pytest.approx(slope[0], rel=1e-4)
-    assert c[1] == pytest.approx(slope[1], rel=1e-3, abs=1e-3 * np.abs(slope[1]).max())
+    assert c[0] == pytest.approx(slope[0], rel=5e-3)
+    assert c[1] == pytest.approx(slope[1], rel=1e-2, abs=5e-3 * np.abs(slope[1]).max())
+
+
+def test_the_automatic_choice() -> None:
+    small, large, block = n.Grid(60, 20), n.Grid(300, 100), n.Grid(16, 10, 8)
+    chosen = [type(automatic(n.Stiffness(grid).pattern())) for grid in (small, large, block)]
+    assert chosen == [n.DirectSolver, n.MultigridCG, n.MultigridCG]
+    graph = compliance(block, block.dofs(block.nodes("left")), point_load(block, "right"), "auto")
+    assert all(not s.where == "host" for s in graph.compile("jax").values("c").schedule.segments)
 
 
 def test_levels_shrink_to_a_small_one() -> None:
