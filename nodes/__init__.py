@@ -17,10 +17,12 @@ from tograph.arithmetic import (
 from tograph.elementwise import Cast, Power, Reciprocal, Shift
 
 from .convolution import Convolve, Spectrum
+from .device import SolveResidual
 from .filters import AverageSensitivity, ConeWeights, DensityFilter, SensitivityFilter
 from .grid import Grid
 from .layers import Dense, Relu, Sin, Softplus, Tanh
 from .materials import Ramp, Simp
+from .multigrid import MultigridCG
 from .objectives import Compliance, VolumeFraction, WeightCases
 from .operators import ApplyOperator, Dyad, OnSupports
 from .pattern import ElementPattern
@@ -58,6 +60,7 @@ __all__ = [
     "Heaviside",
     "LinearSolve",
     "Multifrontal",
+    "MultigridCG",
     "Multiply",
     "OnSupports",
     "Pardiso",
@@ -75,6 +78,7 @@ __all__ = [
     "SimpDisplacement",
     "Sin",
     "Softplus",
+    "SolveResidual",
     "Solver",
     "SparseSolver",
     "Spectrum",

@@ -11,6 +11,8 @@ from tograph import Edge, Node, Port, Spec, SpecError
 from tograph.arithmetic import Add, Scale
 from tograph.columns import width
 
+from .device import SolveResidual, runs_on_host
+from .multigrid import MultigridCG
 from .operators import ApplyOperator, Dyad, OnSupports
 from .pattern import ElementPattern, as_cases, from_cases
 from .solvers import DirectSolver
@@ -18,14 +20,22 @@ from .solvers import DirectSolver
 
 @tg.node
 class Factor(Node):
-    """F = factorisation of the free-free block of K. Runs on the host."""
+    """F = factorisation of the free-free block of K, or what an iterative solver prepares from K."""
 
     inputs = (Port("K", "operator"),)
     outputs = (Port("F", "factor"),)
-    host: ClassVar[bool] = True
     counts: ClassVar[str] = "factorization"
     pattern: ElementPattern
     solver: Any
+
+    @property
+    def host(self) -> bool:  # type: ignore[override]
+        """Unless the solver is written for the device."""
+        return runs_on_host(self.solver)
+
+    def bind(self, backend: Any) -> Any:
+        """For a solver on the device."""
+        return None if self.host else lambda K: self.solver.factor(backend, self.pattern, *K)
 
     def infer(self, *specs: Spec) -> Spec:
         """A factor; its cotangent is that of K."""
@@ -55,7 +65,7 @@ def _(node: Factor, t: Edge) -> Edge:
 
 @tg.node
 class ApplyFactor(Node):
-    """u = K^-1 f on the free dofs, 0 on the fixed ones (K^-T if `transposed`). Runs on the host.
+    """u = K^-1 f on the free dofs, 0 on the fixed ones (K^-T if `transposed`).
 
     f, u: vector (n_dofs,) or (n_dofs, cases); f at fixed dofs has no effect.
     """
@@ -63,12 +73,31 @@ class ApplyFactor(Node):
     inputs = (Port("F", "factor"), Port("f", "vector"))
     outputs = (Port("u", "vector"),)
     linear = ("f",)
-    host: ClassVar[bool] = True
     counts: ClassVar[str] = "solve"
     columns: ClassVar[str] = "f"
     pattern: ElementPattern
     solver: Any
     transposed: bool = False
+
+    @property
+    def host(self) -> bool:  # type: ignore[override]
+        """Unless the solver is written for the device."""
+        return runs_on_host(self.solver)
+
+    def bind(self, backend: Any) -> Any:
+        """For a solver on the device; its K is symmetric, so there is no transposed solve."""
+        if self.host:
+            return None
+
+        def run(factor: Any, f: Any) -> Any:
+            u = self.solver.solve(backend, self.pattern, factor, as_cases(backend.xp, f))
+            return from_cases(backend.xp, u, f.ndim)
+
+        return run
+
+    def check(self) -> Node | None:
+        """A solver on the host raises by itself."""
+        return None if self.host else SolveResidual(self.pattern, self.solver)
 
     def infer(self, *specs: Spec) -> Spec:
         """A vector as f."""
@@ -117,6 +146,15 @@ def _(node: ApplyFactor, t: Edge, F: Edge, u: Edge) -> Edge:
     return moved
 
 
+ITERATED = {2: 200_000, 3: 8_000}
+"""Dimension -> dofs from which iterating is faster: factorising takes about dofs^1.5 in 2D, dofs^2 in 3D."""
+
+
+def automatic(pattern: ElementPattern) -> Any:
+    """Multigrid on large grids, a direct solver on small ones."""
+    return MultigridCG() if pattern.n_dofs >= ITERATED[pattern.grid.dim] else DirectSolver()
+
+
 @tg.node
 class LinearSolve(Node):
     """Solve K u = f on the free dofs; u takes the prescribed values (0 by default) on the fixed ones.
@@ -126,7 +164,9 @@ class LinearSolve(Node):
     K_ff u_f = f_f - K_fp u_p (free f, prescribed p).
 
     Attributes:
-        solver: a `Solver`; by default the fastest direct one that needs only SciPy, `DirectSolver`.
+        solver: a `Solver`; by default the fastest direct one that needs only SciPy, `DirectSolver`. "auto":
+            `MultigridCG` on large grids, which is one compiled function with what is around it, and `DirectSolver` on
+            small ones.
 
     Raises (when run):
         SolveError: singular, non-finite or inaccurate; says which dofs and the likely cause.
@@ -154,8 +194,9 @@ class LinearSolve(Node):
         K, f, prescribed = edges
         assert specs[0] is not None
         pattern = specs[0].structure
-        factor = Factor(pattern, self.solver)(K)
-        solve = ApplyFactor(pattern, self.solver)
+        solver = automatic(pattern) if self.solver == "auto" else self.solver
+        factor = Factor(pattern, solver)(K)
+        solve = ApplyFactor(pattern, solver)
         if prescribed is None:
             plain: Edge = solve(factor, f)
             return plain

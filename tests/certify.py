@@ -101,6 +101,14 @@ def solved(grid: n.Grid = GRID) -> Callable[[Edge], Edge]:
     return lambda F: n.ApplyFactor(pattern(grid), n.DirectSolver())(F, tg.constant(f, grid.vector()))
 
 
+EXACT = n.MultigridCG(tolerance=0.0)  # as far as rounding allows
+
+
+def prepared() -> Edge:
+    edge: Edge = n.Factor(pattern(), EXACT)(operator())
+    return edge
+
+
 def factor(grid: n.Grid = GRID) -> Edge:
     edge: Edge = n.Factor(pattern(grid), n.DirectSolver())(operator(grid))
     return edge
@@ -275,6 +283,7 @@ CERTIFIED: dict[type[Node], tuple[Example, ...]] = {
     ),
     n.Factor: (Example(n.Factor(pattern(), n.DirectSolver()), (operator(),), solved()),),
     n.ApplyFactor: (
+        Example(n.ApplyFactor(pattern(), EXACT), (prepared(), vector(GRID, 2))),
         Example(n.ApplyFactor(pattern(), n.DirectSolver()), (factor(), vector())),
         Example(n.ApplyFactor(pattern(), n.DirectSolver()), (factor(), vector(GRID, 3))),
         Example(n.ApplyFactor(pattern(), n.DirectSolver(), transposed=True), (factor(), vector())),
@@ -287,6 +296,9 @@ CERTIFIED: dict[type[Node], tuple[Example, ...]] = {
         Example(n.LinearSolve(), (operator(), np.zeros(GRID.n_dofs()), vector())),
         Example(n.LinearSolve(), (operator(BLOCK), vector(BLOCK))),
         Example(n.LinearSolve(), (operator(SINGLE), vector(SINGLE), vector(SINGLE))),
+        Example(n.LinearSolve(EXACT), (operator(), vector(GRID, 2), vector(GRID, 2))),
+        Example(n.LinearSolve(EXACT), (operator(BLOCK), vector(BLOCK))),
+        Example(n.LinearSolve(EXACT), (operator(SINGLE), vector(SINGLE), vector(SINGLE))),
     ),
     n.SimpDisplacement: (
         Example(n.SimpDisplacement(GRID, E_min=1e-2, fixed=CLAMPED[GRID]), (uniform(3, 4), vector(), vector())),
@@ -339,6 +351,7 @@ EXEMPT: dict[type[Node], str] = {
     AdjointSolve: INSIDE,
     ResidualNorm: INSIDE,
     Total: "adds up what `tg.check` looks at, where a wrong sum would fail everything",
+    n.SolveResidual: "checks a solution: the last nodes of a program, after all differentiation",
     ArrayFunction: "stands for a user's function: `tg.check_node` with the user's examples",
     HostFunction: "stands for a user's function: `tg.check_node` with the user's examples",
     FunctionRule: "a derivative of a host function, checked with it",

@@ -26,7 +26,7 @@ from .edge import Edge
 from .errors import RuleError
 from .method import Derivative
 from .node import Node, Port, node
-from .residual import Residual, inputs_of, require_arrays
+from .residual import Residual, ResidualNorm, inputs_of, require_arrays
 from .rootsolver import RootSolver, largest, probe, rounding
 from .spec import Spec
 
@@ -127,6 +127,10 @@ class ImplicitNode(Node):
             return _ratio(xp, largest(xp, equation(y, *values)), tolerance * self.scale(xp, *fill(values)))
 
         return run
+
+    def check(self) -> Node:
+        """The residual, scaled."""
+        return ResidualNorm(self)
 
     def pull_back(self, port: str, ct: Any, values: dict[str, Any]) -> Edge:
         """x_bar = -r_x^T lambda."""

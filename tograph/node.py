@@ -104,6 +104,11 @@ class Node:
         """An equal but cheaper node for these inputs, with the reason; None if there is none."""
         return None
 
+    def check(self) -> Node | None:
+        """A node of (output, *inputs) that measures the error of the output: a scalar, at most 1 for one that may be
+        used. The compiler adds it, forward and adjoint; None if there is nothing to check."""
+        return None
+
     def flops(self, inputs: tuple[Spec, ...], outputs: tuple[Spec, ...]) -> int:
         """Floating-point operations of one run, estimated; the default is one per entry of the largest array.
 

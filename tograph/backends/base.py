@@ -186,6 +186,16 @@ class Backend(abc.ABC):
             state = body(state)
         return state
 
+    def fold(self, body: Callable[[Any, Any], Any], state: Any, rows: tuple[Any, ...]) -> Any:
+        """state = body(state, (row of each array)) along the first axis of some arrays."""
+        for row in zip(*rows, strict=True):
+            state = body(state, row)
+        return state
+
+    def window(self, x: Any, start: Any, length: int) -> Any:
+        """x[..., start : start + length]; in a loop, `start` may be computed."""
+        return x[..., int(start) : int(start) + length]
+
     def unrolling(self) -> Backend:
         """This backend with loops of fixed length, which reverse-mode AD can follow."""
         made = copy.copy(self)

@@ -143,6 +143,14 @@ class JaxBackend(Backend):
         first = (jnp.asarray(0), state)
         return jax.lax.while_loop(lambda s: (s[0] < limit) & going(s[1]), lambda s: (s[0] + 1, body(s[1])), first)[1]
 
+    def fold(self, body: Callable[[Any, Any], Any], state: Any, rows: tuple[Any, ...]) -> Any:
+        """`jax.lax.scan`."""
+        return jax.lax.scan(lambda s, row: (body(s, row), None), state, rows)[0]
+
+    def window(self, x: Any, start: Any, length: int) -> Any:
+        """`jax.lax.dynamic_slice_in_dim`."""
+        return jax.lax.dynamic_slice_in_dim(x, start, length, axis=-1)
+
     def jacobian(self, function: Callable[[Any], Any], x: Any) -> Any:
         """`jax.jacfwd`."""
         return jax.jacfwd(function)(x)

@@ -10,21 +10,20 @@ import attrs
 
 from ..edge import Edge, made_for
 from ..errors import SolveError
-from ..implicit import ImplicitNode
 from ..plan import Label, Plan
-from ..residual import ResidualNorm
 from .rewrite import Made, named
 
 
 @named("status", "an equation that was not solved must not go unseen: its residual becomes a result")
 def watch_roots(plan: Plan) -> Made:
-    """Add the scaled residual of each implicit node, forward and adjoint, under ("status", name, role, where)."""
+    """Add the scaled residual of each solution, forward and adjoint, under ("status", name, role, where)."""
     results: dict[Label, Edge] = dict(plan.results)
     for vertex in plan.order:
-        if isinstance(vertex.node, ImplicitNode):
+        check = vertex.node.check()
+        if check is not None:
             origin = vertex.origin
             with made_for(attrs.evolve(origin, role="status")):
-                norm = ResidualNorm(vertex.node)(Edge(vertex), *vertex.edges)
+                norm = check(Edge(vertex), *vertex.edges)
             name = f"{origin.name} ({vertex.node.title})"
             results[_unused(results, name, origin.role, str(origin.where))] = norm
     return results, []

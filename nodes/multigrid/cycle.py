@@ -1,0 +1,106 @@
+"""One V-cycle: smoothing, restriction, correction from the next coarser level, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tograph.backends.base import Backend
+
+from .levels import Level
+from .operator import apply_elements, apply_stencil
+
+
+def restrict(xp: Any, level: Level, coarse: Level, r: Any) -> Any:
+    """P^T r: (cases, c, nodes) -> (cases, c, coarse nodes)."""
+    x = xp.reshape(r, (*r.shape[:2], *level.nodes))
+    for k, factor in enumerate(level.factors):
+        if factor == 2:
+            x = _halved(xp, x, k + 2)
+    return xp.reshape(_fitted(xp, x, coarse), (*r.shape[:2], coarse.size))
+
+
+def prolong(xp: Any, level: Level, coarse: Level, e: Any) -> Any:
+    """P e: (cases, c, coarse nodes) -> (cases, c, nodes)."""
+    x = xp.reshape(e, (*e.shape[:2], *coarse.nodes))
+    kept = tuple(slice(0, n // f + 1) for n, f in zip(level.elements, level.factors, strict=True))
+    x = x[(slice(None), slice(None), *kept)]
+    for k, factor in reversed(list(enumerate(level.factors))):
+        if factor == 2:
+            x = _doubled(xp, x, k + 2)
+    return xp.reshape(x, (*e.shape[:2], level.size))
+
+
+def _at(axis: int, where: slice) -> tuple[slice, ...]:
+    return (*(slice(None),) * axis, where)
+
+
+def _halved(xp: Any, x: Any, axis: int) -> Any:
+    odd, even = x[_at(axis, slice(1, None, 2))], x[_at(axis, slice(0, None, 2))]
+    none = xp.zeros_like(even[_at(axis, slice(0, 1))])
+    return even + 0.5 * (xp.concat([odd, none], axis=axis) + xp.concat([none, odd], axis=axis))
+
+
+def _doubled(xp: Any, x: Any, axis: int) -> Any:
+    low, high = x[_at(axis, slice(0, -1))], x[_at(axis, slice(1, None))]
+    pairs = xp.stack([low, 0.5 * (low + high)], axis=axis + 1)
+    shape = (*x.shape[:axis], 2 * low.shape[axis], *x.shape[axis + 1 :])
+    return xp.concat([xp.reshape(pairs, shape), x[_at(axis, slice(-1, None))]], axis=axis)
+
+
+def _fitted(xp: Any, x: Any, coarse: Level) -> Any:
+    """Zeros for the nodes that the coarse level has beyond the end."""
+    for k, n in enumerate(coarse.nodes):
+        missing = n - x.shape[k + 2]
+        if missing:
+            shape = (*x.shape[: k + 2], missing, *x.shape[k + 3 :])
+            x = xp.concat([x, xp.zeros(shape, dtype=x.dtype)], axis=k + 2)
+    return x
+
+
+def chebyshev(degree: int, ratio: float) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients (a_k, b_k) of d_k = a_k d_k-1 + b_k D^-1 r_k, for the largest eigenvalue 1.
+
+    Chebyshev's polynomial for the interval [1 / ratio, 1]. Source: Saad, Iterative Methods for Sparse
+    Linear Systems, 2nd ed. (2003), algorithm 12.1.
+    """
+    centre, half = 0.5 * (1.0 + 1.0 / ratio), 0.5 * (1.0 - 1.0 / ratio)
+    sigma = centre / half
+    rho, a, b = 1.0 / sigma, [0.0], [1.0 / centre]
+    for _ in range(degree - 1):
+        new = 1.0 / (2.0 * sigma - rho)
+        a, b, rho = [*a, new * rho], [*b, 2.0 * new / half], new
+    return np.array(a), np.array(b)
+
+
+def v_cycle(backend: Backend, levels: tuple[Level, ...], factor: Any, r: Any, smoothing: Any, at: int = 0) -> Any:
+    """About K^-1 r on level `at`: (cases, c, nodes)."""
+    xp, level, (made, bound) = backend.xp, levels[at], factor
+    if at == len(levels) - 1:
+        flat = xp.reshape(r, (r.shape[0], -1))
+        return xp.reshape(xp.matmul(flat, made[at][0]), r.shape)
+    *operator, inverse = made[at]
+    alive = xp.astype(inverse > 0.0, r.dtype)
+    a, b = smoothing
+    b = xp.asarray(b, dtype=r.dtype) / bound
+    a = xp.asarray(a, dtype=r.dtype)
+
+    def product(e: Any) -> Any:
+        if at == 0:
+            return apply_elements(xp, level, operator[0], operator[1], e)
+        return apply_stencil(backend, level, operator[0], e)
+
+    def step(state: Any, row: Any) -> Any:
+        e, d, _ = state
+        e = e + d
+        left = r - product(e)
+        return e, row[0] * d + row[1] * (inverse * left), left
+
+    none = xp.zeros_like(r)
+    before = (xp.concat([a[1:], a[:1]]), xp.concat([b[1:], b[:1]]))
+    e, _, left = backend.fold(step, (none, b[0] * (inverse * r), none), before)
+    below = restrict(xp, level, levels[at + 1], alive * left)
+    d = alive * prolong(xp, level, levels[at + 1], v_cycle(backend, levels, factor, below, smoothing, at + 1))
+    e, d, _ = backend.fold(step, (e, d, none), (a, b))
+    return e + d
