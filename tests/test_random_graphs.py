@@ -66,7 +66,8 @@ class Growing:
 
 
 def _solve(g: Growing) -> None:
-    K = n.Stiffness(GRID, fixed=FIXED)(Shift(0.5)(g.field))
+    field = g.field  # of any sign; K is to be positive definite
+    K = n.Stiffness(GRID, fixed=FIXED)(Shift(0.5)(field * field))
     f = g.load()
     u = n.LinearSolve()(K, f)
     other = g.load() if g.rng.random() < 0.5 else f

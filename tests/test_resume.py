@@ -121,9 +121,9 @@ def test_continuation_compiles_nothing_anew(monkeypatch: pytest.MonkeyPatch) -> 
     traced: list[str] = []
     begin = Function.__init__
 
-    def counted(self: Function, *args: Any) -> None:
+    def counted(self: Function, *args: Any, **options: Any) -> None:
         made.append(args)
-        begin(self, *args)
+        begin(self, *args, **options)
 
     monkeypatch.setattr(Function, "__init__", counted)
     start = np.full((4, 8), 0.5)

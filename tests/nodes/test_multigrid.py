@@ -192,7 +192,7 @@ def test_float32() -> None:
 
 
 def test_the_automatic_choice() -> None:
-    small, large, block = n.Grid(60, 20), n.Grid(300, 100), n.Grid(16, 10, 8)
+    small, large, block = n.Grid(300, 100), n.Grid(600, 200), n.Grid(24, 12, 12)
     chosen = [type(automatic(n.Stiffness(grid).pattern())) for grid in (small, large, block)]
     assert chosen == [n.DirectSolver, n.MultigridCG, n.MultigridCG]
     graph = compliance(block, block.dofs(block.nodes("left")), point_load(block, "right"), "auto")

@@ -146,6 +146,7 @@ def _raised(embedding: Embedding) -> list[TographError]:
 
 def _noting(embedding: Embedding, run: Callable[..., Any]) -> Callable[..., Any]:
     def noted(*arrays: Any) -> Any:
+        _use_precision(embedding)
         try:
             return run(*[map_arrays(np.asarray, array) for array in arrays])
         except TographError as error:
@@ -153,6 +154,16 @@ def _noting(embedding: Embedding, run: Callable[..., Any]) -> Callable[..., Any]
             raise
 
     return noted
+
+
+def _use_precision(embedding: Embedding) -> None:
+    """Let this thread hand float64 to a float64 program.
+
+    JAX converts what a callback returns to the precision of the thread that runs it. That may be a thread of XLA's own,
+    where nobody has asked for 64 bits; it serves callbacks only, so it may keep them.
+    """
+    if embedding.backend.dtype == "float64" and not jax.config.jax_enable_x64:
+        jax.enable_x64(True).__enter__()
 
 
 @tograph_p.def_abstract_eval

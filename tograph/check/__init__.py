@@ -15,7 +15,7 @@ For each vertex and each output, on each backend:
     curvature     |f(x + h v) - f(x) - h g.v - h^2/2 v.Hv| falls like h^3            slope 2.9 or more
     degenerate    the gradient where an input is 0, 1, or the same everywhere        1e-5
     pure          the same answer the next time, and no input is written into        1e-13
-    float32       a float32 program: float32 all through, values and gradients       1e-4
+    float32       a float32 program: float32 all through, values and gradients       1e-2
     vmap          value and pull-back of `as_jax` (in `jit`), `as_torch` under vmap  1e-10
 
 With `quick=True` all vertices stand side by side in one program: value, dot product and difference of all of them take

@@ -48,6 +48,7 @@ class Case:
         spec: of y.
         ranges: the values allowed by the node or the input, where somebody said.
         no_path: the inputs asked for on which y does not depend, and why.
+        whole: an output of the graph, and not a single vertex.
     """
 
     node: str
@@ -59,6 +60,7 @@ class Case:
     spec: Spec
     ranges: Mapping[str, Range] = attrs.field(factory=dict)
     no_path: Mapping[str, str] = attrs.field(factory=dict)
+    whole: bool = False
 
     @property
     def probe(self) -> str:
@@ -100,7 +102,8 @@ def whole(graph: Graph, name: str, wrt: Sequence[str], values: Values) -> Case |
     missing = {x: why_no_path(order, graph.input(x)) for x in wrt if x not in ports}
     made = _graph(inputs, edge, spec)
     ranges = {x: allowed(inputs[x], order) for x in ports}
-    return Case(f"{name!r}", made, _held(made, values), values, ports, _kinds(made), spec, ranges, _reasons(missing))
+    still, why = _held(made, values), _reasons(missing)
+    return Case(f"{name!r}", made, still, values, ports, _kinds(made), spec, ranges, why, whole=True)
 
 
 def cells(graph: Graph, of: Sequence[str], wrt: Sequence[str], values: Values, backends: Sequence[str]) -> list[Case]:

@@ -20,7 +20,8 @@ ORDER = ("pass", "not checked", "fail")
 
 def degenerate(subject: Subject, x: str, drawn: Draw, g: np.ndarray) -> Verdict:
     """The worst of the degenerate points of one input; g is J^T w at the ordinary point."""
-    found = {what: _at(subject, x, drawn, g, value) for what, value in _points(subject, x)}
+    with np.errstate(all="ignore"):  # what is not finite is judged below
+        found = {what: _at(subject, x, drawn, g, value) for what, value in _points(subject, x)}
     if not found:
         return "not checked", 0.0, 0.0, "neither 0 nor 1 is in its range"
     what = max(found, key=lambda what: (ORDER.index(found[what][0]), found[what][1]))
@@ -65,9 +66,5 @@ def _judged(f: Line, slope: float, usual: float, magnitude: float) -> Verdict:
     error = min(abs(d - slope) for d in known) / scale if scale else 0.0
     if math.isfinite(slope) and error <= LIMIT:
         return "pass", error, LIMIT, ""
-    return (
-        "fail",
-        error if math.isfinite(slope) else math.inf,
-        LIMIT,
-        f"difference {known[0]:.8g}, gradient {slope:.8g}",
-    )
+    note = f"difference {known[0]:.8g}, gradient {slope:.8g}"
+    return "fail", error if math.isfinite(slope) else math.inf, LIMIT, note

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from ..declare import Source
+from ..errors import SolveError
 from ..node import Constant
 from .cases import Case, is_portable
 from .degenerate import degenerate
@@ -101,11 +102,14 @@ def _port(subject: Subject, x: str, drawn: Draw, g: np.ndarray) -> Iterator[Row]
         "taylor": walk.taylor,
         "difference": walk.central,
         "curvature": walk.curvature,
-        "degenerate": partial(degenerate, subject, x, drawn, g),
     }
+    if not subject.case.whole:
+        tests["degenerate"] = partial(degenerate, subject, x, drawn, g)
     for test, measure in tests.items():
         try:
             outcome = excused(subject, test, measure())
+        except SolveError as error:
+            outcome = ("not checked", 0.0, 0.0, f"beside this point there is no solution: {sentence(error)}")
         except Exception as error:  # as in `examine`
             outcome = ("fail", math.inf, 0.0, sentence(error))
         yield row(test, subject.backend, *outcome)

@@ -82,8 +82,9 @@ class Subject:
         return {x: np.asarray(s * self.point[x]) for x in self.case.ports}
 
     def parts(self, w: np.ndarray, changed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """y and J^T w of every input."""
-        return [self.y(changed), *self.gradient(w, changed).values()]
+        """y and J^T w of every input; what is behind a detached edge moves too."""
+        found = self._run(self.program.values("y"), self._given(changed))["y"]
+        return [np.asarray(found, dtype=np.float64), *self.gradient(w, changed).values()]
 
     def split(self, flat: np.ndarray) -> list[np.ndarray]:
         """The same from what `embedded` gives."""
