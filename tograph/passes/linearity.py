@@ -89,7 +89,7 @@ class Sums:
         first = group[0][1].vertex
         common = group[0][0] if all(factors == group[0][0] for factors, _ in group) else ()
         inner = [(factors if not common else (), dict(e.vertex.inputs)[port]) for factors, e in group]
-        total = self.build(inner, first.origin)
+        total = self.build(inner, first.origin if first.origin.part else attrs.evolve(first.origin, part="sum"))
         inputs = tuple((p, total if p == port else self.new[e]) for p, e in first.inputs)
         made = Vertex(first.node, inputs, first.origin)
         what = f"{len(group)} times {first.node.title} of {first.origin.name!r}"
