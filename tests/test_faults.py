@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 import tograph as tg
-from tograph import Graph, Node, Port
+from tograph import Graph, Node, Port, codec
 from tograph import nodes as n
+from tograph.implicit import ImplicitNode
+from tograph.rootsolver import RootSolver
 
 RNG = np.random.default_rng(5)
 GRID = n.Grid(3, 2)
@@ -186,6 +188,29 @@ def detached() -> Any:
     return made()
 
 
+@codec.register
+@attrs.frozen
+class Known(RootSolver):
+    """Knows y = x^2 without looking at the residual."""
+
+    def solve(self, backend: Any, node: ImplicitNode, residual: Any, inputs: list[Any]) -> Any:
+        return inputs[0] ** 2
+
+
+@tg.node
+class OffByOne(ImplicitNode):
+    """y = x^2 by a solver, and a residual that looks at the neighbour of y."""
+
+    inputs = (Port("x"),)
+    solver: Any = attrs.field(factory=Known)
+
+    def residual(self, xp: Any, y: Any, *inputs: Any) -> Any:
+        return xp.roll(y, 1) - inputs[0] ** 2
+
+    def start(self, xp: Any, *inputs: Any) -> Any:
+        return inputs[0]
+
+
 SCALAR = ("b",)
 FAULTS = [
     Fault("wrong sign", square(lambda node, xp, ct, x: -2.0 * x * ct)),
@@ -290,6 +315,14 @@ def test_the_quick_check_names_the_faulty_node(fault: Fault, backend: str) -> No
 def test_the_same_without_a_fault_passes(right: Fault) -> None:
     assert (report := tg.check(graph(right))).passed, f"\n{report}"
     assert (report := tg.check(graph(right), quick=True)).passed, f"\n{report}"
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_residual_that_is_off_by_one(backend: str, quick: bool) -> None:
+    """There is no value to start from, and the message names the node."""
+    with pytest.raises(tg.SolveError, match=r"^planted \(OffByOne, declared at "):
+        tg.check(graph(Fault("residual off by one", OffByOne)), backends=(backend,), quick=quick)
 
 
 def test_there_are_enough_of_them() -> None:
