@@ -321,7 +321,7 @@ def test_the_same_without_a_fault_passes(right: Fault) -> None:
 @pytest.mark.parametrize("quick", [False, True])
 def test_a_residual_that_is_off_by_one(backend: str, quick: bool) -> None:
     """There is no value to start from, and the message names the node."""
-    with pytest.raises(tg.SolveError, match=r"^planted \(OffByOne, declared at "):
+    with pytest.raises(tg.SolveError, match=r"^solve of planted \(OffByOne\), declared at "):
         tg.check(graph(Fault("residual off by one", OffByOne)), backends=(backend,), quick=quick)
 
 
