@@ -117,7 +117,7 @@ def test_loads_share_one_factorisation(backend: str) -> None:
     fs = np.random.default_rng(6).normal(size=(4, BEAM.grid.n_dofs()))
     ask = (("compliance", "tip"), ("E", "f"))
     expected = [program.value_and_grad(*ask)(E, f) for f in fs]
-    function = program.batch("f").value_and_grad(*ask)
+    function: Any = program.batch("f").value_and_grad(*ask)
     CALLS.clear()
     close(function(E, fs), expected)
     # The states of all members, and the adjoint of `tip`, which is the same for all of them: one call.
@@ -252,7 +252,7 @@ def test_arrays_come_back_as_they_were_given() -> None:
 
 
 def test_each_size_is_compiled_once() -> None:
-    function = workflow().compile("jax").batch("rho").value_and_grad("compliance", "rho")
+    function: Any = workflow().compile("jax").batch("rho").value_and_grad("compliance", "rho")
     assert function.sized(2) is function.sized(2)
     function(densities(2)), function(densities(1)), function(densities(2))
     assert function.sized(2) is function.sized(2) and function.sized(1) is not function.sized(2)
@@ -261,7 +261,8 @@ def test_each_size_is_compiled_once() -> None:
 def test_a_batch_of_one_is_a_batch() -> None:
     program, rhos = workflow().compile("jax"), densities(1)
     close(program.batch("rho")(rhos), [program(rhos[0])])
-    assert program.batch("rho").value_and_grad("compliance", "rho").explain(1).right_hand_sides == 1
+    function: Any = program.batch("rho").value_and_grad("compliance", "rho")
+    assert function.explain(1).right_hand_sides == 1
 
 
 def test_explain_and_source_and_picture() -> None:

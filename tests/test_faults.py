@@ -296,16 +296,21 @@ def _spec(value: Any) -> tg.Spec:
     return GRID.field() if np.ndim(value) else tg.Spec("scalar")
 
 
-CASES = [pytest.param(f, b, id=f"{f.name}-{b}".replace(" ", "_")) for f in FAULTS for b in f.backends]
+CASES = [(fault, backend) for fault in FAULTS for backend in fault.backends]
 
 
-@pytest.mark.parametrize(("fault", "backend"), CASES)
+def of_all(cases: list[tuple[Fault, str]]) -> pytest.MarkDecorator:
+    names = [f"{fault.name}-{backend}".replace(" ", "_") for fault, backend in cases]
+    return pytest.mark.parametrize(("fault", "backend"), cases, ids=names)
+
+
+@of_all(CASES)
 def test_the_full_check_names_the_faulty_node(fault: Fault, backend: str) -> None:
     report = tg.check(graph(fault), backends=(backend,))
     assert report.first_wrong is not None and report.first_wrong.split(".")[0] == "planted", f"\n{report}"
 
 
-@pytest.mark.parametrize(("fault", "backend"), [case for case in CASES if case.values[0].quick])
+@of_all([case for case in CASES if case[0].quick])
 def test_the_quick_check_names_the_faulty_node(fault: Fault, backend: str) -> None:
     report = tg.check(graph(fault), backends=(backend,), quick=True)
     assert report.first_wrong is not None and report.first_wrong.split(".")[0] == "planted", f"\n{report}"

@@ -171,7 +171,7 @@ def test_solves_are_never_repeated(backend: str) -> None:
 def test_a_batch_within_a_budget(backend: str) -> None:
     graph = network(5)
     values = {name: np.stack([x, 2.0 * x]) for name, x in given(graph).items()}
-    free = graph.compile(backend).batch(graph.input_names).value_and_grad("loss", graph.input_names)
+    free: Any = graph.compile(backend).batch(graph.input_names).value_and_grad("loss", graph.input_names)
     expected, peak = free(**values), free.explain(2).peak_bytes
     program = graph.compile(backend, memory_budget=int(0.7 * peak)).batch(graph.input_names, size=2)
     tight = program.value_and_grad("loss", graph.input_names)

@@ -21,8 +21,8 @@ BOUNDED = rods(lower=0.01)
 
 
 def solve(bounds: list[str], **options: Any) -> tg.Result:
-    options = {"minimize": "cost", "max_iter": 300} | options
-    return tg.optimize(BOUNDED, np.ones(4), subject_to=bounds, **options)
+    given: dict[str, Any] = {"minimize": "cost", "max_iter": 300} | options
+    return tg.optimize(BOUNDED, np.ones(4), subject_to=bounds, **given)
 
 
 # The subproblem.

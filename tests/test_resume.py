@@ -145,7 +145,7 @@ class jax_compilations:
 
         self.names, self.monitoring = names, monitoring
 
-    def _hear(self, event: str, seconds: float, **_: Any) -> None:
+    def _hear(self, event: str, duration_secs: float, **_: str | int) -> None:
         if "backend_compile" in event:
             self.names.append(event)
 

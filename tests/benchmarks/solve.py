@@ -46,8 +46,8 @@ Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 
 def problem_of(size: str) -> Problem:
-    counts = [int(count) for count in size.split("x")]
-    return cantilever(*counts) if len(counts) == 2 else cantilever_3d(*counts)
+    nelx, nely, *nelz = (int(count) for count in size.split("x"))
+    return cantilever_3d(nelx, nely, *nelz) if nelz else cantilever(nelx, nely)
 
 
 # Contestants: a problem -> value and gradient as a function of the density, a field of ours.
@@ -64,7 +64,7 @@ def with_tograph(solver: str, backend: str = "jax") -> Callable[[Problem], Evalu
 
 def with_pymoto(solver: str) -> Callable[[Problem], Evaluate]:
     def make(problem: Problem) -> Evaluate:
-        import pymoto as pym
+        import pymoto as pym  # type: ignore[import-not-found]
 
         grid = problem.grid
         domain = pym.VoxelDomain(grid.nelx, grid.nely, grid.nelz)
@@ -94,7 +94,8 @@ def _pymoto_solver(pym: Any, name: str, domain: Any) -> Any:
     if name != "multigrid":
         known = {"symmetric": True, "positive_definite": True} if name == "SolverSparsePardiso" else {}
         return getattr(pym.solvers, name)(**known)
-    levels, size = [], domain
+    levels: list[Any] = []
+    size = domain
     while (not levels or size.nel > 2000) and all(count % 2 == 0 for count in (size.nelx, size.nely, size.nelz)):
         levels.append(pym.solvers.GeometricMultigrid(size))
         size = pym.VoxelDomain(size.nelx // 2, size.nely // 2, size.nelz // 2)
@@ -133,7 +134,7 @@ def _in_pymoto(grid: n.Grid, vector: np.ndarray) -> np.ndarray:
 
 def with_torch_fem(problem: Problem) -> Evaluate:
     import torch
-    import torchfem
+    import torchfem  # type: ignore[import-not-found]
 
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
@@ -154,6 +155,7 @@ def with_torch_fem(problem: Problem) -> Evaluate:
         u, *_ = model.solve(differentiable_parameters=E)
         c = (u * model.forces).sum()
         c.backward()
+        assert x.grad is not None
         return float(c), x.grad.numpy().reshape(rho.shape).copy()
 
     return evaluate
@@ -169,7 +171,7 @@ def _filter(problem: Problem) -> Any:
     near.data = RADIUS - near.data
     rows = np.asarray(near.sum(axis=1)).ravel()
     values = torch.tensor(near.data / rows[near.row])
-    return torch.sparse_coo_tensor(np.stack([near.row, near.col]), values, near.shape).to_sparse_csr()
+    return torch.sparse_coo_tensor(torch.tensor(np.stack([near.row, near.col])), values, near.shape).to_sparse_csr()
 
 
 CONTESTANTS: dict[str, tuple[tuple[str, ...], Callable[[Problem], Evaluate]]] = {

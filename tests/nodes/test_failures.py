@@ -233,9 +233,10 @@ def test_recorded_failures(backend: str) -> None:
     assert [error.status for error in function.failures] == ["singular"]
     assert "translation along y" in str(function.failures[0])
     sound = graph().compile(backend, on_failure="record").value_and_grad("c", "x")
-    assert np.isfinite(sound(ONES)[0]) and sound.failures == ()
-    assert np.isnan(sound(with_element(-9.0))[0]) and sound.failures[0].status == "not positive definite"
-    assert np.isfinite(sound(ONES)[0]) and sound.failures == ()
+    assert np.isfinite(sound(ONES)[0]) and not sound.failures
+    assert np.isnan(sound(with_element(-9.0))[0])
+    assert [error.status for error in sound.failures] == ["not positive definite"]
+    assert np.isfinite(sound(ONES)[0]) and not sound.failures
 
 
 def test_a_failed_adjoint() -> None:

@@ -125,7 +125,7 @@ def _quotient_rule(rho: Any, beta: Any, eta: Any) -> tuple[Any, Any]:
     return by_beta, beta * (low - up - N / D * (low - top)) / D
 
 
-@pytest.mark.skipif(np.finfo(np.longdouble).eps > 1e-18, reason="long double is no longer than double here")
+@pytest.mark.skipif(bool(np.finfo(np.longdouble).eps > 1e-18), reason="long double is no longer than double here")
 @pytest.mark.parametrize("eta", [0.0, 0.3, 0.5, 1.0])
 @pytest.mark.parametrize("beta", [1e-3, 0.02, 0.1249, 0.1251, 1.0, 8.0, 64.0])
 def test_projection_has_all_digits_however_gentle_or_steep(beta: float, eta: float) -> None:
