@@ -101,14 +101,6 @@ def solved(grid: n.Grid = GRID) -> Callable[[Edge], Edge]:
     return lambda F: n.ApplyFactor(pattern(grid), n.DirectSolver())(F, tg.constant(f, grid.vector()))
 
 
-EXACT = n.MultigridCG(tolerance=0.0)  # as far as rounding allows
-
-
-def prepared() -> Edge:
-    edge: Edge = n.Factor(pattern(), EXACT)(operator())
-    return edge
-
-
 def factor(grid: n.Grid = GRID) -> Edge:
     edge: Edge = n.Factor(pattern(grid), n.DirectSolver())(operator(grid))
     return edge
@@ -283,7 +275,6 @@ CERTIFIED: dict[type[Node], tuple[Example, ...]] = {
     ),
     n.Factor: (Example(n.Factor(pattern(), n.DirectSolver()), (operator(),), solved()),),
     n.ApplyFactor: (
-        Example(n.ApplyFactor(pattern(), EXACT), (prepared(), vector(GRID, 2))),
         Example(n.ApplyFactor(pattern(), n.DirectSolver()), (factor(), vector())),
         Example(n.ApplyFactor(pattern(), n.DirectSolver()), (factor(), vector(GRID, 3))),
         Example(n.ApplyFactor(pattern(), n.DirectSolver(), transposed=True), (factor(), vector())),
@@ -296,9 +287,6 @@ CERTIFIED: dict[type[Node], tuple[Example, ...]] = {
         Example(n.LinearSolve(), (operator(), np.zeros(GRID.n_dofs()), vector())),
         Example(n.LinearSolve(), (operator(BLOCK), vector(BLOCK))),
         Example(n.LinearSolve(), (operator(SINGLE), vector(SINGLE), vector(SINGLE))),
-        Example(n.LinearSolve(EXACT), (operator(), vector(GRID, 2), vector(GRID, 2))),
-        Example(n.LinearSolve(EXACT), (operator(BLOCK), vector(BLOCK))),
-        Example(n.LinearSolve(EXACT), (operator(SINGLE), vector(SINGLE), vector(SINGLE))),
     ),
     n.SimpDisplacement: (
         Example(n.SimpDisplacement(GRID, E_min=1e-2, fixed=CLAMPED[GRID]), (uniform(3, 4), vector(), vector())),

@@ -136,7 +136,7 @@ def overhead(repeats: int) -> Iterator[Row]:
         hand = ByHand(problem)
         x = np.random.default_rng(0).uniform(0.2, 0.8, problem.grid.shape)
         for backend in ("jax", "torch"):
-            graph = problem.workflow(radius=RADIUS)
+            graph = problem.workflow(radius=RADIUS, solver=n.SuperLU())  # that of the other side
             function = graph.compile(backend).value_and_grad("compliance", "rho", also=("volume",))
             sides = (function, getattr(hand, backend)())
             (values, gradients), (c, g, _) = sides[0](x), sides[1](x)
