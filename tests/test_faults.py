@@ -151,7 +151,7 @@ def at_zero(node: Node, xp: Any, ct: Any, x: Any) -> Any:
 
 
 def in_single(node: Node, xp: Any, ct: Any, x: Any) -> Any:
-    return ct * (2.0 if x.dtype == xp.float64 else 2.01) * x
+    return ct * (2.0 if x.dtype == xp.float64 else 2.1) * x
 
 
 def single_inside(node: Node, xp: Any, ct: Any, x: Any) -> Any:
