@@ -108,7 +108,41 @@ def _call_back(embedding: Embedding, part: Any, given: list[Any]) -> Any:
     """A host part, called from the compiled program. No JAX operation may run inside."""
     specs = [part.specs[edge.vertex][edge.index] for edge in part.outputs]
     like = tuple(jax.ShapeDtypeStruct(s.shape, d) for s, d in zip(specs, part.dtypes, strict=True))
-    return jax.pure_callback(_noting(embedding, part), like, *given, vmap_method="sequential")
+    return _on_numpy(_noting(embedding, part), like, given)
+
+
+def _on_numpy(run: Callable[..., Any], like: Any, given: Sequence[Any]) -> Any:
+    """`run` on NumPy arrays, with 64-bit numbers as pairs of 32-bit ones on the way there and back.
+
+    JAX converts what it hands to a callback, and what comes back, to the precision of the thread that runs it. That may
+    be a thread of XLA's own, where nobody has asked for 64 bits: numbers would lose half their digits there.
+    """
+
+    def packed(*arrays: Any) -> Any:
+        made = run(*(map_arrays(_as_numbers, array) for array in arrays))
+        return jax.tree.map(lambda value, wanted: _as_words(np.asarray(value, wanted.dtype)), made, like)
+
+    words = jax.tree.map(lambda x: jax.ShapeDtypeStruct(*_words(x)), like)
+    there = [map_arrays(lambda x: jax.lax.bitcast_convert_type(x, np.uint32) if _is_wide(x) else x, x) for x in given]
+    made = jax.pure_callback(packed, words, *there, vmap_method="sequential")
+    return jax.tree.map(lambda x, s: jax.lax.bitcast_convert_type(x, s.dtype) if _is_wide(s) else x, made, like)
+
+
+def _is_wide(x: Any) -> bool:
+    return np.dtype(x.dtype) == np.float64
+
+
+def _words(x: Any) -> tuple[tuple[int, ...], Any]:
+    return ((*x.shape, 2), np.uint32) if _is_wide(x) else (x.shape, x.dtype)
+
+
+def _as_words(value: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(value)[..., None].view(np.uint32) if _is_wide(value) else value
+
+
+def _as_numbers(array: Any) -> np.ndarray:
+    value = np.asarray(array)
+    return np.ascontiguousarray(value).view(np.float64)[..., 0] if value.dtype == np.uint32 else value
 
 
 def _watched(embedding: Embedding, results: list[Any], statuses: list[Any]) -> list[Any]:
@@ -120,7 +154,7 @@ def _watched(embedding: Embedding, results: list[Any], statuses: list[Any]) -> l
         return np.zeros((), np.float32)
 
     like = jax.ShapeDtypeStruct((), np.float32)
-    zero = jax.pure_callback(_noting(embedding, check), like, *statuses, vmap_method="sequential")
+    zero = _on_numpy(_noting(embedding, check), like, statuses)
     return [value + zero.astype(value.dtype) for value in results]
 
 
@@ -146,24 +180,13 @@ def _raised(embedding: Embedding) -> list[TographError]:
 
 def _noting(embedding: Embedding, run: Callable[..., Any]) -> Callable[..., Any]:
     def noted(*arrays: Any) -> Any:
-        _use_precision(embedding)
         try:
-            return run(*[map_arrays(np.asarray, array) for array in arrays])
+            return run(*arrays)
         except TographError as error:
             _raised(embedding).append(error)
             raise
 
     return noted
-
-
-def _use_precision(embedding: Embedding) -> None:
-    """Let this thread hand float64 to a float64 program.
-
-    JAX converts what a callback returns to the precision of the thread that runs it. That may be a thread of XLA's own,
-    where nobody has asked for 64 bits; it serves callbacks only, so it may keep them.
-    """
-    if embedding.backend.dtype == "float64" and not jax.config.jax_enable_x64:
-        jax.enable_x64(True).__enter__()
 
 
 @tograph_p.def_abstract_eval
