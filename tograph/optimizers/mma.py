@@ -36,10 +36,8 @@ def _positive(instance: Any, attribute: Any, value: Any) -> None:
 
 
 @attrs.frozen(eq=False)
-class MMA:
-    """The method of moving asymptotes, for any number of constraints `<=`, `>=` and `==` on any outputs.
-
-    An equality is treated as two inequalities. Needs finite bounds; variables whose bounds coincide stay.
+class _MovingAsymptotes:
+    """What the two methods share.
 
     Attributes:
         move: the largest change of a variable in one step, as a fraction of upper - lower, in (0, 1]: a number, or an
@@ -61,6 +59,22 @@ class MMA:
         """No design before this one, no asymptotes."""
         return {"older": None, "old": None, "low": None, "upp": None}
 
+
+@attrs.frozen(eq=False)
+class MMA(_MovingAsymptotes):
+    """The method of moving asymptotes, for any number of constraints `<=`, `>=` and `==` on any outputs.
+
+    An equality is treated as two inequalities. Needs finite bounds; variables whose bounds coincide stay.
+
+    Attributes:
+        move: the largest change of a variable in one step, as a fraction of upper - lower, in (0, 1]: a number, or an
+            array in the shape of the design.
+        price: c of the elastic variables: how much violation costs in the subproblem, > 0, dimensionless.
+
+    Raises:
+        ValueError: a setting out of range.
+    """
+
     def step(self, problem: Formulation, point: Point, state: dict[str, Any]) -> tuple[Floats, dict[str, Any]]:
         """The solution of the subproblem at a point."""
         here = Here.of(problem, point)
@@ -70,7 +84,7 @@ class MMA:
 
 
 @attrs.frozen(eq=False)
-class GCMMA:
+class GCMMA(_MovingAsymptotes):
     """MMA with the inner loop that makes it globally convergent.
 
     A step is taken only if the approximations of objective and constraints were conservative, that is not below the
@@ -79,17 +93,6 @@ class GCMMA:
 
     Attributes and errors as for `MMA`.
     """
-
-    move: Any = attrs.field(default=0.2, validator=_positive)
-    price: float = attrs.field(default=1000.0, validator=_positive)
-
-    def findings(self, problem: Formulation) -> list[str]:
-        """As for `MMA`."""
-        return _findings(self, problem)
-
-    def init(self, problem: Formulation, design: Floats) -> dict[str, Any]:
-        """As for `MMA`."""
-        return {"older": None, "old": None, "low": None, "upp": None}
 
     def step(self, problem: Formulation, point: Point, state: dict[str, Any]) -> tuple[Floats, dict[str, Any]]:
         """The first conservative solution; the design itself if none of `INNER` is."""
@@ -202,7 +205,7 @@ def limits_of(move: Any, problem: Formulation) -> Any:
     return np.broadcast_to(np.asarray(move, dtype=np.float64), problem.lower.shape)[problem.upper > problem.lower]
 
 
-def _findings(method: MMA | GCMMA, problem: Formulation) -> list[str]:
+def _findings(method: _MovingAsymptotes, problem: Formulation) -> list[str]:
     name, found = type(method).__name__, []
     unbounded = int((~np.isfinite(problem.lower) | ~np.isfinite(problem.upper)).sum())
     if unbounded:
