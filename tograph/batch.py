@@ -15,10 +15,9 @@ from .compiled import Function
 from .edge import Edge
 from .errors import TographError, a, did_you_mean
 from .graph import Graph, source_of
-from .passes import PASSES, run_compared, run_passes
+from .passes import PASSES
 from .passes.batching import batch_columns
-from .plan import Label, Plan, Request
-from .planning import make_plan
+from .plan import Label, Request
 from .settings import Settings
 from .spec import Spec
 
@@ -59,18 +58,15 @@ class BatchFunction(Function):
     `plan` and what is drawn are those of one member.
     """
 
+    passes = tuple(one for one in PASSES if one is not batch_columns)
+    """All but the one on columns: which right-hand sides differ between members comes first."""
+
     def __init__(
         self, graph: Graph, backend: Backend, request: Request, pack: Pack, of: Members, settings: Settings
     ) -> None:
         super().__init__(graph, backend, request, pack, attrs.evolve(settings, memory_budget=None))
-        self.members, self.of_all = of, settings
+        self.members, self.of_each_size = of, settings
         self._sized: dict[int, Function] = {}
-
-    def _planned(self) -> Plan:
-        """All passes but the one on columns: which right-hand sides differ between members comes first."""
-        made = make_plan(self.graph, self.request, self.backend.name)
-        single = [one for one in PASSES if one is not batch_columns]
-        return run_compared(made, self.backend, single) if self.settings.debug else run_passes(made, single)
 
     @cached_property
     def own(self) -> dict[str, Spec]:
@@ -143,7 +139,7 @@ class _Sized(Function):
     def __init__(self, whole: BatchFunction, size: int, pack: Pack) -> None:
         plan, self._own = batched(whole.plan, tuple(whole.own), size)
         plan = batch_columns(plan)
-        super().__init__(whole.graph, whole.backend, whole.request, pack, whole.of_all, plan)
+        super().__init__(whole.graph, whole.backend, whole.request, pack, whole.of_each_size, plan)
         self.size = size
 
     @cached_property

@@ -17,7 +17,7 @@ from .graph import Graph, source_of
 from .hosting import to_device
 from .lower import Lowered, Step, lower
 from .memory import Peak, peak
-from .passes import run_compared, run_passes
+from .passes import PASSES, run_compared, run_passes
 from .passes.remat import rematerialise
 from .passes.roots import unconverged
 from .plan import Label, Plan, Request
@@ -38,9 +38,12 @@ class Function:
     arrays out.
 
     Attributes:
-        on_failure: what a solve that failed does; see `Program`.
+        settings: those of the program; see `Program`.
         failures: the solves that failed in the last call, forward and adjoint; empty when all is well.
     """
+
+    passes: Sequence[Callable[[Plan], Plan]] = PASSES
+    """What runs over the plan before it is scheduled."""
 
     def __init__(
         self,
@@ -64,7 +67,7 @@ class Function:
 
     def _planned(self) -> Plan:
         made = make_plan(self.graph, self.request, self.backend.name)
-        return run_compared(made, self.backend) if self.settings.debug else run_passes(made)
+        return run_compared(made, self.backend, self.passes) if self.settings.debug else run_passes(made, self.passes)
 
     @cached_property
     def inputs(self) -> tuple[Edge, ...]:
