@@ -137,12 +137,12 @@ def _words(x: Any) -> tuple[tuple[int, ...], Any]:
 
 
 def _as_words(value: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(value)[..., None].view(np.uint32) if _is_wide(value) else value
+    return np.asarray(value, order="C")[..., None].view(np.uint32) if _is_wide(value) else value
 
 
 def _as_numbers(array: Any) -> np.ndarray:
     value = np.asarray(array)
-    return np.ascontiguousarray(value).view(np.float64)[..., 0] if value.dtype == np.uint32 else value
+    return np.asarray(value, order="C").view(np.float64)[..., 0] if value.dtype == np.uint32 else value
 
 
 def _watched(embedding: Embedding, results: list[Any], statuses: list[Any]) -> list[Any]:
