@@ -18,6 +18,7 @@ from tograph.elementwise import Cast, Power, Reciprocal, Shift
 
 from .convolution import Convolve, Spectrum
 from .device import SolveResidual
+from .energy import ElementForm, ExternalWork, InverseSimp, StrainEnergy
 from .filters import AverageSensitivity, ConeWeights, DensityFilter, SensitivityFilter
 from .grid import Grid
 from .layers import Dense, Relu, Sin, Softplus, Tanh
@@ -52,12 +53,15 @@ __all__ = [
     "Divide",
     "Dot",
     "Dyad",
+    "ElementForm",
     "ElementPattern",
     "ElementStiffness",
+    "ExternalWork",
     "Factor",
     "Grid",
     "Hadamard",
     "Heaviside",
+    "InverseSimp",
     "LinearSolve",
     "Multifrontal",
     "MultigridCG",
@@ -83,6 +87,7 @@ __all__ = [
     "SparseSolver",
     "Spectrum",
     "Stiffness",
+    "StrainEnergy",
     "Sum",
     "SuperLU",
     "Tanh",

@@ -74,6 +74,13 @@ def density(values: Any, grid: n.Grid = GRID) -> Edge:
     return tg.source("rho", grid.field(), default=np.broadcast_to(values, grid.shape))
 
 
+def symmetric(d: int) -> np.ndarray:
+    """An element matrix."""
+    a = normal(1, d, d)
+    matrix: np.ndarray = a + a.transpose(0, 2, 1)
+    return matrix
+
+
 def vector(grid: n.Grid = GRID, *cases: int) -> np.ndarray:
     return normal(grid.n_dofs(), *cases)
 
@@ -298,6 +305,22 @@ CERTIFIED: dict[type[Node], tuple[Example, ...]] = {
     n.SimpCompliance: (
         Example(n.SimpCompliance(GRID, fixed=CLAMPED[GRID]), (uniform(3, 4), vector()), constant=BY_HAND),
         Example(n.SimpCompliance(GRID, fixed=CLAMPED[GRID]), (uniform(3, 4), vector(GRID, 2)), constant=BY_HAND),
+    ),
+    # energies
+    n.ElementForm: (
+        Example(n.ElementForm(pattern()), (vector(), symmetric(8))),
+        Example(n.ElementForm(pattern()), (vector(GRID, 2), symmetric(8))),
+        Example(n.ElementForm(pattern(SINGLE)), (np.zeros(8), symmetric(8))),
+    ),
+    n.StrainEnergy: (
+        Example(n.StrainEnergy(GRID), (uniform(3, 4), vector())),
+        Example(n.StrainEnergy(GRID, plane="strain", nu=0.2), (density(MASK), vector(GRID, 2))),
+        Example(n.StrainEnergy(BLOCK), (uniform(*BLOCK.shape), vector(BLOCK))),
+    ),
+    n.ExternalWork: (Example(n.ExternalWork(), (vector(), vector())),),
+    n.InverseSimp: (
+        Example(n.InverseSimp(p=2.7, E_min=1e-2, E_max=1.5), (uniform(3, 4), uniform(3, 4))),
+        Example(n.InverseSimp(E_min=1e-9), (np.full((3, 4), 0.5), uniform(3, 4)), constant=SMALL),
     ),
     # objectives
     n.WeightCases: (
