@@ -122,12 +122,19 @@ class ElementPattern:
 
     def matrix(self, moduli: np.ndarray, elements: np.ndarray) -> Any:
         """The assembled free-free block (SciPy, on the host)."""
-        pattern, scatter, entry = self.assembly
-        data = np.zeros(pattern.indptr[-1])
-        for modulus, element in zip(moduli, elements, strict=True):
-            scatter.data = element.ravel()[entry]
-            data += scatter @ modulus.ravel()
-        return sp.csc_matrix((data, pattern.indices, pattern.indptr), shape=pattern.shape)
+        pattern = self.assembly[0]
+        parts = [self._map(element) @ modulus.ravel() for modulus, element in zip(moduli, elements, strict=True)]
+        return sp.csc_matrix((sum(parts[1:], parts[0]), pattern.indices, pattern.indptr), shape=pattern.shape)
+
+    def _map(self, element: np.ndarray) -> Any:
+        """The map of `assembly` with the numbers of an element matrix; the last one is kept, as nu seldom changes."""
+        key = element.tobytes()
+        known, made = self.kept.get("map", (b"", None))
+        if known != key:
+            _, scatter, entry = self.assembly
+            made = sp.csr_matrix((element.ravel()[entry], scatter.indices, scatter.indptr), shape=scatter.shape)
+            self.kept["map"] = key, made
+        return made
 
 
 def as_cases(xp: Any, vector: Any) -> Any:

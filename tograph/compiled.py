@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from .arguments import Limits, bind, limits
+from .arguments import Arguments
 from .backends.base import Backend, map_arrays
-from .declare import Source
 from .edge import Edge
 from .errors import SolveError, SolveWarning
 from .graph import Graph, source_of
@@ -96,7 +95,7 @@ class Function:
 
     def anywhere(self, *args: Any, **kwargs: Any) -> Any:
         """As a call, but parameters may leave their ranges, as in difference quotients at the end of one."""
-        return self._evaluate(bind(self._sources, args, kwargs), args, kwargs)
+        return self._evaluate(self.arguments.bind(args, kwargs, anywhere=True), args, kwargs)
 
     def _evaluate(self, values: list[Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         native = any(self.backend.is_native(x) for x in (*args, *kwargs.values()))
@@ -109,16 +108,13 @@ class Function:
         return self._pack({label: as_given(value) for label, value in results.items()})
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
-        """One value per input, checked; see `tograph.arguments.bind`."""
-        return bind(self._sources, args, kwargs, self._limits)
+        """One value per input, checked; see `Arguments.bind`."""
+        return self.arguments.bind(args, kwargs)
 
     @cached_property
-    def _sources(self) -> list[Source]:
-        return [source_of(edge) for edge in self.inputs]
-
-    @cached_property
-    def _limits(self) -> Limits:
-        return limits(self.graph)
+    def arguments(self) -> Arguments:
+        """What a call is given, held against what is declared."""
+        return Arguments(self.graph, self.inputs)
 
     def run(self, values: list[Any]) -> dict[Label, Any]:
         """Execute all segments on checked inputs (inside the backend's scope)."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from .arguments import bind, limits
+from .arguments import Arguments
 from .declare import source
 from .derivable import program_findings, request_findings
 from .differentiate import Rules, active_vertices, pull_back, tangent
@@ -195,8 +195,12 @@ class Embedding:
         require_converged(statuses)
 
     def bind(self, args: Sequence[Any], kwargs: dict[str, Any]) -> list[Any]:
-        """One value per input, checked; see `tograph.arguments.bind`."""
-        return bind([source_of(edge) for edge in self.inputs], args, kwargs, limits(self.graph))
+        """One value per input, checked; see `Arguments.bind`."""
+        return self._arguments.bind(args, kwargs)
+
+    @cached_property
+    def _arguments(self) -> Arguments:
+        return Arguments(self.graph, self.inputs)
 
 
 def embedded(graph: Graph, backend: Backend, framework: str, of: str | Sequence[str] | None) -> Any:

@@ -47,7 +47,7 @@ def _yields_to_rigid_motions(system: System) -> bool:
 
 def require_finite_load(pattern: ElementPattern, rhs: np.ndarray) -> None:
     """Raise `SolveError` for a right-hand side that is infinite or not a number at a free dof."""
-    finite = np.isfinite(rhs[:, pattern.free])
+    finite = np.isfinite(rhs.take(pattern.free, axis=1))
     if not np.all(finite):
         dof = int(pattern.free[np.argwhere(~finite)[0][1]])
         where = pattern.grid.describe_dof(dof, pattern.components)
@@ -81,9 +81,10 @@ def require_accurate(system: System, u: np.ndarray, rhs: np.ndarray, transposed:
     if not free.size:
         return
     with np.errstate(over="ignore", invalid="ignore"):
-        residual = system.apply(u, transposed)[:, free] - rhs[:, free]
-        scale = np.abs(system.diagonal[free]).max()
-        error, length, load = (np.linalg.norm(v, axis=1) for v in (residual, u[:, free], rhs[:, free]))
+        displacements, forces = u.take(free, axis=1), rhs.take(free, axis=1)
+        scale = system.largest
+        residual = system.on_free(u, transposed) - forces
+        error, length, load = (np.linalg.norm(v, axis=1) for v in (residual, displacements, forces))
         bad = ~((error <= BACKWARD_ERROR * (scale * length + load)) & (scale * length <= GROWTH * load))
     bad &= load > 0.0
     if not np.any(bad):

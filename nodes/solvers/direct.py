@@ -57,7 +57,7 @@ class SuperLU:
         require_finite_load(pattern, rhs)
         u = np.zeros_like(rhs)
         if pattern.free.size:
-            free = np.ascontiguousarray(rhs[:, pattern.free].T)
+            free = np.asfortranarray(rhs.take(pattern.free, axis=1).T)
             u[:, pattern.free] = factor.lu.solve(free, trans="T" if transposed else "N").T
         require_accurate(factor.system, u, rhs, transposed)
         return u

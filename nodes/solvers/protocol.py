@@ -58,7 +58,8 @@ class System:
         """The diagonal of K, (n_dofs,); of no meaning at fixed dofs."""
         if "matrix" in vars(self):
             diagonal = np.zeros(self.pattern.n_dofs)
-            diagonal[self.pattern.free] = self.matrix.diagonal()
+            places = kept(self.pattern, "diagonal", lambda: _diagonal_places(self.pattern.assembly[0]))
+            diagonal[self.pattern.free] = self.matrix.data[places]
             return diagonal
         local = sum(
             E[..., None] * K.diagonal()  # one value per corner and component
@@ -67,25 +68,39 @@ class System:
         made: np.ndarray = self.pattern.scatter(np, np.asarray(local)[None])[0]
         return made
 
+    @cached_property
+    def largest(self) -> float:
+        """max_i |K_ii| over the free dofs."""
+        return float(np.abs(self.diagonal.take(self.pattern.free)).max())
+
     def apply(self, u: np.ndarray, transposed: bool = False) -> np.ndarray:
         """K u for u (cases, n_dofs) with u = 0 at fixed dofs; rows of fixed dofs are 0. Assembles nothing."""
+        product = np.zeros_like(u)
+        product[:, self.pattern.free] = self.on_free(u, transposed)
+        return product
+
+    def on_free(self, u: np.ndarray, transposed: bool = False) -> np.ndarray:
+        """The rows of K u at free dofs, (cases, free), for u = 0 at fixed dofs."""
+        free = self.pattern.free
         if "matrix" in vars(self):
-            product, free = np.zeros_like(u), self.pattern.free
-            product[:, free] = ((self.matrix.T if transposed else self.matrix) @ u[:, free].T).T
-            return product
+            inside = u.take(free, axis=1).T
+            return np.asarray((self.matrix.T if transposed else self.matrix) @ inside).T
         local = self.pattern.gather(np, u)
         total = np.zeros_like(local)
         for E, K in zip(self.moduli, self.elements, strict=True):
             total += E[None, ..., None] * (local @ (K if transposed else K.T))
-        y: np.ndarray = self.pattern.scatter(np, total)
-        y[:, self.pattern.fixed] = 0.0
-        return y
+        return np.take(self.pattern.scatter(np, total), free, axis=1)
 
 
 def kept(pattern: ElementPattern, key: Any, make: Callable[[], T]) -> T:
     """What `make` gives, made once per pattern and key: for orderings, analyses and pools of workspaces."""
     found: T = pattern.kept[key] if key in pattern.kept else pattern.kept.setdefault(key, make())
     return found
+
+
+def _diagonal_places(matrix: Any) -> np.ndarray:
+    """Where the diagonal is among the entries of a CSC matrix; every free dof has one."""
+    return np.flatnonzero(matrix.indices == np.repeat(np.arange(matrix.shape[1]), np.diff(matrix.indptr)))
 
 
 def lower_triangle(pattern: ElementPattern) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -82,6 +82,15 @@ def test_the_operator_without_assembly(rng: np.random.Generator) -> None:
     assert np.allclose(applied, system.apply(u), atol=1e-12) and np.all(applied[:, pattern.fixed] == 0.0)
 
 
+def test_the_map_of_another_element_matrix_is_made_anew(rng: np.random.Generator) -> None:
+    pattern, elements = pattern_of(n.Grid(4, 3), 2)
+    E = moduli(pattern.grid, 2, rng)
+    once = pattern.matrix(E[:1], elements).toarray()
+    both = pattern.matrix(E, np.concatenate([elements, 0.5 * elements])).toarray()
+    again = pattern.matrix(E[1:], elements).toarray()
+    assert np.allclose(both, once + 0.5 * again, rtol=1e-13) and not np.allclose(once, again)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (9, 14), (3, 40), (5, 6, 7)])
 def test_every_node_is_eliminated_once(shape: tuple[int, ...]) -> None:
     kinds = dissect(shape, 3)
