@@ -34,6 +34,7 @@ ORDER = (
     ("embed",),
     ("program",),
     ("check", "explain", "draw", "optimizers"),
+    ("inspect",),
     ("cli",),
 )
 
@@ -61,6 +62,7 @@ AT_HOME = {
 INSIDE_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "tograph.graph": ("tograph.draw", "tograph.program", "tograph.serialize", "tograph.validate"),
     "tograph.compiled": ("tograph.explain",),
+    "tograph.program": ("tograph.inspect",),
     # Help and wrong arguments are answered without loading matplotlib or graphviz.
     "tograph.cli.commands": (
         "tograph.cli.drawing",

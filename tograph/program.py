@@ -21,6 +21,7 @@ from .validate import all_specs
 
 if TYPE_CHECKING:
     from .explain import Explanation
+    from .inspect import Inspection
 
 
 def _require_names(given: Any, what: str) -> str | tuple[str, ...]:
@@ -156,6 +157,33 @@ class Program:
             return made.reshape(count, -1).T.reshape(*rows, *columns) if forward else made.reshape(*rows, *columns)
 
         return self._function(request, "jacobian", pack)
+
+    def inspect(
+        self,
+        of: str | Sequence[str],
+        wrt: str | Sequence[str] = (),
+        *,
+        mode: str = "reverse",
+        keep: str = "statistics",
+        times: bool = False,
+    ) -> Inspection:
+        """The instrumented variant of a function of this program: called like it, it returns a `GradientReport`.
+
+        The plan is that of the normal function; what is measured is computed inside the compiled segments. A solve
+        that fails does not raise here: it is reported.
+
+        Args:
+            of, wrt: as for `value_and_grad`, `jvp`, `vjp`, `hvp`.
+            mode: "reverse", "tangent", "vjp", "hvp", or "value", which has no `wrt`.
+            keep: "fields" to get the values on all edges with the statistics, in one run.
+            times: measure the time of every step too, by further runs step by step.
+
+        Raises:
+            TographError: an unknown mode; a batch, of which one member can be inspected; else as for those functions.
+        """
+        from .inspect import inspection
+
+        return inspection(self, of, wrt, mode, keep, times)
 
     def _function(self, request: Request, form: str, pack: Callable[[dict[Label, Any]], Any]) -> Function:
         key = (request, form)

@@ -39,15 +39,16 @@ class Schedule:
     results: dict[Label, Edge]
 
 
-def make_schedule(plan: Plan, inputs: Iterable[Edge]) -> Schedule:
-    """Group the plan's vertices into as few segments as their dependencies allow."""
+def make_schedule(plan: Plan, inputs: Iterable[Edge], *, singly: bool = False) -> Schedule:
+    """Group the plan's vertices into as few segments as their dependencies allow, or `singly`: one for each vertex."""
     varying = plan.varying
     constants = tuple(Edge(v) for v in plan.order if isinstance(v.node, Constant))
     work = [v for v in plan.order if not isinstance(v.node, Constant | Source)]
     done = {v for v in plan.order if isinstance(v.node, Constant | Source)}
-    groups = _group([v for v in work if v not in varying], done)
+    fixed, moving = [v for v in work if v not in varying], [v for v in work if v in varying]
+    groups = [[v] for v in fixed] if singly else _group(fixed, done)
     once = len(groups)
-    groups += _group([v for v in work if v in varying], done)
+    groups += [[v] for v in moving] if singly else _group(moving, done)
     segments = tuple(_segment(groups, i, i < once, plan) for i in range(len(groups)))
     return Schedule(plan, tuple(inputs), constants, segments, plan.results)
 

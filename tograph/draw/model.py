@@ -6,7 +6,8 @@ the tables in `style`, so what a mark means is said in one place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -135,3 +136,43 @@ class Diagram:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {"format": "tograph diagram", "version": VERSION, **attrs.asdict(self)}
+
+
+@attrs.frozen
+class Reading:
+    """One number of an overlay and the short text that shows it, e.g. 1.2e-9 and `1.2e-09`."""
+
+    number: float
+    text: str
+
+
+@attrs.frozen
+class Overlay:
+    """Numbers of one run laid over the diagram of its plan.
+
+    Attributes:
+        name: e.g. "norms".
+        title: for the legend, e.g. `2-norm of what flows`.
+        unit: of the numbers, e.g. "s"; "" where they are dimensionless or of many units.
+        wires: readings of executed edges, by `(Wire.tail, Wire.output)`.
+        steps: readings of steps, by position in the plan's order.
+        logarithmic: whether the numbers are best told apart by their logarithm.
+    """
+
+    name: str
+    title: str
+    unit: str = ""
+    wires: Mapping[tuple[int, int], Reading] = attrs.field(factory=dict)
+    steps: Mapping[int, Reading] = attrs.field(factory=dict)
+    logarithmic: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: rows `[tail, output, number, text]` and `[step, number, text]`; not finite is None."""
+        wires = [[tail, output, _number(r), r.text] for (tail, output), r in self.wires.items()]
+        steps = [[step, _number(r), r.text] for step, r in self.steps.items()]
+        head = {"name": self.name, "title": self.title, "unit": self.unit, "logarithmic": self.logarithmic}
+        return {**head, "wires": wires, "steps": steps}
+
+
+def _number(reading: Reading) -> float | None:
+    return float(reading.number) if math.isfinite(reading.number) else None
