@@ -18,11 +18,13 @@ sys.path.insert(0, str(ROOT))  # the pictures are those of this checkout, instal
 
 import tograph as tg  # noqa: E402
 from tograph import nodes as n  # noqa: E402
-from tograph.cli.figures import density_figure, save  # noqa: E402
-from tograph.cli.gallery import save_gallery  # noqa: E402
-from tograph.cli.scene import physical_density, scene_of  # noqa: E402
 from tograph.draw import draw  # noqa: E402
 from tograph.problems import PROBLEMS, SUITE, TASKS, hoyer, mbb, two_load_cantilever  # noqa: E402
+from tograph.runs import sweep  # noqa: E402
+from tograph.runs.figures import density_figure, save  # noqa: E402
+from tograph.runs.gallery import save_gallery  # noqa: E402
+from tograph.runs.scene import physical_density, scene_of  # noqa: E402
+from tograph.runs.sweep_figures import designs_figure  # noqa: E402
 
 DOCS = ROOT / "docs"
 PICTURES = DOCS / "pictures"
@@ -141,6 +143,14 @@ def draw_realisations(path: Path) -> None:
     save(density_figure(np.concatenate([fields[0], gap, fields[1], gap, fields[2]]), None, BATCH), path)
 
 
+def draw_sweep(path: Path, coarse: int) -> None:
+    """The designs of the page on many runs."""
+    size = {"nelx": 36 // coarse, "nely": 12 // coarse, "max_iter": 20 // coarse, "radius": [1.5, 2.4]}
+    with tempfile.TemporaryDirectory() as folder:
+        found = sweep(["mbb", "cantilever"], ["oc", "mma"], folder=folder, parameters=size, workers=0)
+        save(designs_figure(found.rows, found.folder), path)
+
+
 BATCH = "one design: eroded (eta 0.7), intended (0.5), dilated (0.3)"
 
 
@@ -151,6 +161,7 @@ def main(folder: Path = PICTURES, *, max_iter: int = 150, coarse: int = 1) -> No
         draw_graphs(folder.resolve())
     draw_suite(folder / "suite.png")
     draw_realisations(folder / "batch_realisations.png")
+    draw_sweep(folder / "sweep_designs.png", coarse)
     for name, size in DESIGNS.items():
         draw_design(name, folder / f"design_{name}.png", {k: max(2, v // coarse) for k, v in size.items()}, max_iter)
 

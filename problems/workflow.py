@@ -9,7 +9,9 @@ import numpy as np
 import tograph as tg
 from tograph import Edge, Graph
 from tograph import nodes as n
+from tograph.declare import Source
 from tograph.errors import did_you_mean
+from tograph.graph import topological
 
 if TYPE_CHECKING:
     from .problem import Problem
@@ -20,6 +22,7 @@ FILTERS = ("density", "active density", "sensitivity", "none")
 def compliance_workflow(
     problem: Problem,
     *,
+    rho: Edge | None = None,
     filter: str = "density",
     radius: Any = 2.4,
     penal: Any = 3.0,
@@ -33,30 +36,33 @@ def compliance_workflow(
 
     Args:
         problem: what to optimise.
-        filter: "density" (rho_f enters both outputs), "active density" (the same, averaging only over elements that
-            are not void), "sensitivity" (heuristic on the way back) or "none".
+        rho: densities that other nodes make; what is behind them becomes inputs. Default: an input from 0 to 1.
+        filter: "density", "active density" (averages over what is not void), "sensitivity" (a heuristic), or "none".
         radius: filter radius in units of length.
         penal, E_min: SIMP exponent, and modulus of void relative to 1.
         beta, eta: sharpness and threshold of a Heaviside projection; no projection if beta is None.
         weights: weights of the load cases in the compliance; all 1 by default.
         solver: a linear solver; the default one if None.
 
-    Numbers may be edges made by `tg.source` instead: they become further inputs.
+    Numbers may be edges made by `tg.source` instead: further inputs.
 
     Raises:
         ValueError: unknown filter.
     """
-    rho = tg.source("rho", problem.grid.field(), lower=0.0, upper=1.0)
+    rho = tg.source("rho", problem.grid.field(), lower=0.0, upper=1.0) if rho is None else rho
     with tg.cluster("design"):
         felt, counted = _filtered(problem, rho, filter, radius)
         felt, counted = _projected(felt, counted, beta, eta)
         felt, counted = _with_regions(problem, felt, counted)
     with tg.cluster("analysis"):
         u, f = _analysis(problem, felt, penal, E_min, solver)
-    compliance = n.Compliance(weights)(u, f)
-    volume = n.VolumeFraction()(counted)
     wires = [edge for edge in (radius, penal, E_min, beta, eta) if isinstance(edge, Edge)]
-    return Graph([rho, *wires], {"compliance": compliance, "volume": volume}, name=problem.name)
+    outputs = {"compliance": n.Compliance(weights)(u, f), "volume": n.VolumeFraction()(counted)}
+    return Graph([*_inputs_behind(rho), *wires], outputs, name=problem.name)
+
+
+def _inputs_behind(edge: Edge) -> list[Edge]:
+    return [Edge(vertex) for vertex in topological([edge]) if isinstance(vertex.node, Source)]
 
 
 def _analysis(problem: Problem, felt: Edge, penal: Any, E_min: Any, solver: Any) -> tuple[Edge, Edge]:

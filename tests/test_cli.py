@@ -19,13 +19,13 @@ from matplotlib.image import imread
 
 import tograph as tg
 from tograph.cli import main, options
-from tograph.cli.figures import convergence_figure, density_figure, save
-from tograph.cli.plain import to_json
 from tograph.cli.run_folder import FILES, new_folder
-from tograph.cli.scene import physical_density, scene_of
 from tograph.nodes import VolumeFraction
 from tograph.optimizers import Checkpoints
 from tograph.problems import PROBLEMS, mbb
+from tograph.runs.figures import convergence_figure, density_figure, save
+from tograph.runs.plain import to_json
+from tograph.runs.scene import physical_density, scene_of
 
 SMALL = ["--nelx", "12", "--nely", "4"]
 MAGIC = {

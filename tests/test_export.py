@@ -17,8 +17,8 @@ from matplotlib.image import imread
 import tograph as tg
 from tograph.cli import exporting, main
 from tograph.cli.exporting import contours, read_fields
-from tograph.cli.scene import Scene
 from tograph.nodes import Grid
+from tograph.runs.scene import Scene
 
 
 def invoke(*args: str) -> Result:

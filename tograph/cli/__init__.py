@@ -1,8 +1,9 @@
-"""The command line: `tograph run | resume | export | draw | check | explain | problems | bench`."""
+"""The command line: `tograph run | resume | export | draw | check | explain | problems | bench | sweep`."""
 
 from __future__ import annotations
 
 from . import results as results
+from . import sweeping as sweeping
 from .bench import bench
 from .commands import main as main
 

@@ -13,6 +13,7 @@ import click
 
 import tograph as tg
 from tograph.problems import PROBLEMS, SUITE, TASKS, Problem, hoyer
+from tograph.runs.plain import to_json
 
 from .options import (
     BACKENDS,
@@ -26,7 +27,6 @@ from .options import (
     problem_options,
     sentences,
 )
-from .plain import to_json
 from .workflow import find_workflow
 
 
@@ -233,7 +233,7 @@ def problems(suite: str | None, picture: Path | None, as_json: bool) -> None:
     """
     made = {name: hoyer(name) for name in TASKS} if suite else {name: make() for name, make in PROBLEMS.items()}
     if picture is not None:
-        from .gallery import save_gallery
+        from tograph.runs.gallery import save_gallery
 
         firsts = {task.category: name for name, task in reversed(TASKS.items())} if suite else dict.fromkeys(made)
         shown = [problem for name, problem in made.items() if name in {*firsts, *firsts.values()}]

@@ -20,9 +20,8 @@ import tograph as tg
 from tograph import Graph
 from tograph.nodes import Grid, LinearSolve
 from tograph.nodes.grid import Floats
-
-from .figures import density_figure, save
-from .scene import Scene, scene_of
+from tograph.runs.figures import density_figure, save
+from tograph.runs.scene import Scene, scene_of
 
 LEVEL, GAP = 0.5, 0.01
 

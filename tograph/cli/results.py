@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
+from tograph.runs.plain import to_json
+
 from .commands import main, only_json
 from .options import json_option, sentences
-from .plain import to_json
 
 FORMATS = ("vti", "vtu", "stl", "obj", "svg", "dxf", "npz", "png")
 

@@ -18,10 +18,10 @@ import numpy as np
 import tograph as tg
 from tograph.draw import draw
 from tograph.program import Program
+from tograph.runs.figures import convergence_figure, density_figure, save
+from tograph.runs.plain import to_json
+from tograph.runs.scene import physical_density, scene_of
 
-from .figures import convergence_figure, density_figure, save
-from .plain import to_json
-from .scene import physical_density, scene_of
 from .workflow import Workflow
 
 FILES = (

@@ -14,8 +14,8 @@ import click
 import tograph as tg
 from tograph.optimizers import Checkpoint, Checkpoints, HistoryLines, load_checkpoint
 from tograph.program import Program
+from tograph.runs.plain import to_json
 
-from .plain import to_json
 from .progress import progress
 from .run_folder import Run, write_run
 from .user_file import is_user_file

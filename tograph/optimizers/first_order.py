@@ -3,7 +3,7 @@
     x_new = clip(x + update(f'(x)), lower, upper)
 
 They know no constraints: weigh those into the objective (`tg.weighted_sum`), or build them into the graph, as
-`tograph.nodes.ExactVolume` does for a volume. Both serve programs of either backend.
+`tograph.nodes.VolumeEnforcing` does for a volume. Both serve programs of either backend.
 """
 
 from __future__ import annotations

@@ -24,18 +24,18 @@ def identity_of(problem: Formulation, stages: Sequence[Stage], start: Floats) ->
         "objective": problem.minimize,
         "constraints": ", ".join(f"{c.name} {c.sense} {c.bound!r}" for c in problem.constraints) or "none",
         "design": ", ".join(problem.variables.names),
-        "start": _said(start),
-        "stages": "; ".join(_said(stage) for stage in stages),
+        "start": said(start),
+        "stages": "; ".join(said(stage) for stage in stages),
     }
 
 
-def _said(value: Any) -> str:
+def said(value: Any) -> str:
     """Numbers in full, arrays as a hash, values by their fields; of anything else only the type."""
     if isinstance(value, np.ndarray):
         return f"{value.shape} {hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()[:12]}"
     if attrs.has(type(value)):
-        fields = ", ".join(f"{f.name}={_said(getattr(value, f.name))}" for f in attrs.fields(type(value)))
+        fields = ", ".join(f"{f.name}={said(getattr(value, f.name))}" for f in attrs.fields(type(value)))
         return f"{type(value).__name__}({fields})"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{name}: {_said(item)}' for name, item in value.items())}}}"
+        return f"{{{', '.join(f'{name}: {said(item)}' for name, item in value.items())}}}"
     return repr(value) if value is None or isinstance(value, bool | int | float | str) else type(value).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -56,22 +57,29 @@ def scene_of(graph: Graph) -> Scene | None:
 
 def physical_density(program: Program, design: str, value: Floats) -> Floats:
     """The field that the volume counts (else the one that the material law sees, else the design itself)."""
+    found = physical_field(program, {design: value})
+    return value if found is None else found
+
+
+def physical_field(program: Program, given: Mapping[str, Any]) -> Floats | None:
+    """The same at given inputs, of which one at least must be behind it; None if there is no such field."""
     graph = program.graph
     for kind in (VolumeFraction, Simp, Ramp):
         vertex = _first(graph, kind)
-        if vertex is not None and (needed := _design_only(graph, vertex.edges[0], design)):
+        if vertex is not None and (needed := _all_known(graph, vertex.edges[0], given)):
             made = Graph(needed, {"density": vertex.edges[0]}).compile(program.backend.name, dtype=program.dtype)
-            return np.asarray(made(**{design: value})["density"])
-    return value
+            behind = {source_of(edge).name for edge in needed}
+            return np.asarray(made(**{name: value for name, value in given.items() if name in behind})["density"])
+    return None
 
 
-def _design_only(graph: Graph, edge: Edge, design: str) -> list[Edge]:
-    """The inputs behind an edge, if the design is one of them and the others have defaults; else none."""
+def _all_known(graph: Graph, edge: Edge, given: Mapping[str, Any]) -> list[Edge]:
+    """The inputs behind an edge, if one is given and the others are too or have defaults; else none."""
     behind = set(topological([edge]))
     needed = [source for source in graph.inputs if source.vertex in behind]
     sources = [source_of(source) for source in needed]
-    known = all(source.name == design or source.default is not None for source in sources)
-    return needed if known and any(source.name == design for source in sources) else []
+    known = all(source.name in given or source.default is not None for source in sources)
+    return needed if known and any(source.name in given for source in sources) else []
 
 
 def _first(graph: Graph, kind: type) -> Vertex | None:
