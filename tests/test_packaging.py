@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tomllib
 import venv
 import zipfile
@@ -59,7 +58,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(home, with_pip=False, symlinks=os.name != "nt")
     scripts = home / ("Scripts" if os.name == "nt" else "bin")
     [site_packages] = home.glob("Lib/site-packages" if os.name == "nt" else "lib/python*/site-packages")
-    lent = dict.fromkeys(sysconfig.get_paths()[key] for key in ("purelib", "platlib"))
+    lent = dict.fromkeys(path for path in sys.path if Path(path).name in ("site-packages", "dist-packages"))
     (site_packages / "lent.pth").write_text("\n".join(lent))
     run(sys.executable, "-m", "pip", "--python", scripts / "python", "install", "--no-deps", wheel, cwd=home)
     return scripts

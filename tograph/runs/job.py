@@ -43,7 +43,7 @@ class Job:
     files: tuple[str, ...] = attrs.field(default=(), converter=_texts)
 
     def labels(self, shown: Container[str]) -> dict[str, str]:
-        """The `case`, a problem with its own parameters, and the `variant`, a method with the others, of those shown."""
+        """The `case`, a problem with its own parameters, and the `variant`, a method with the others; those shown."""
         of_problem, of_recipe = self._split()
         return {"case": _with(self.problem, of_problem, shown), "variant": _with(self.method, of_recipe, shown)}
 

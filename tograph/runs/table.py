@@ -112,14 +112,11 @@ def _aligned(head: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> 
     full = [line for line in [head, *lines] if len(line) == len(head)]
     widths = [max(len(line[i]) for line in full) for i in range(len(head))]
     widths[:left] = [max(len(line[i]) for line in [head, *lines]) for i in range(left)]
-    return "\n".join(
-        "  ".join(
-            cell
-            if len(line) != len(head) and i >= left
-            else cell.ljust(widths[i])
-            if i < left
-            else cell.rjust(widths[i])
-            for i, cell in enumerate(line)
-        ).rstrip()
-        for line in [head, *lines]
-    )
+    return "\n".join(_line(line, widths, left, failed=len(line) != len(head)) for line in [head, *lines])
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], left: int, *, failed: bool) -> str:
+    """One line; that of a failed run has a sentence instead of numbers."""
+    names = [cell.ljust(width) for cell, width in zip(cells[:left], widths, strict=False)]
+    numbers = cells[left:] if failed else [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)][left:]
+    return "  ".join([*names, *numbers]).rstrip()

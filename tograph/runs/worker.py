@@ -1,4 +1,4 @@
-"""`python -m tograph.runs.worker`: carries out jobs, one JSON line each on standard input, and answers each with its row.
+"""`python -m tograph.runs.worker`: carries out jobs, a JSON line each on standard input, and answers with their rows.
 
 It ends with the process that started it, in the middle of a run too: standard input is closed then.
 """
