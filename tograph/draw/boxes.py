@@ -113,7 +113,7 @@ def _badges(scene: Scene, place: Place, members: list[Vertex]) -> tuple[str, ...
     once = sum(v in scene.once for v in work)
     if once:
         found.append("once" if once == len(work) else "part once")
-    users = {flow.into for flow in scene.flows if flow.tail == place and flow.into.node.counts == "solve"}
+    users = {flow.into for flow in scene.leaving.get(place, ()) if flow.into.node.counts == "solve"}
     if len(users) > 1 and any(v.node.counts == "factorization" for v in members):
         found.append("shared")
     return tuple(found)
@@ -121,7 +121,7 @@ def _badges(scene: Scene, place: Place, members: list[Vertex]) -> tuple[str, ...
 
 def used_here(scene: Scene, vertex: Vertex) -> str:
     """The method noted for the node that a derivative step without array rule belongs to."""
-    here = [used for used in scene.plan.used if base(used.vertex) == base(vertex)]
+    here = scene.used.get(base(vertex), [])
     if any(used.how == "implicit" for used in here):
         return "implicit"
     return "linear" if any(u.how == "linear" and u.vertex.node == vertex.node for u in here) else "graph"

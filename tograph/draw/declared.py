@@ -26,9 +26,10 @@ def declared(graph: Graph, backend: str = "", dtype: str = "") -> Diagram:
     for vertex in () if wrong else expand(graph.outputs).specs:
         inner[base(vertex)].append(vertex)
     drawn = [v for v in graph.vertices if not isinstance(v.node, Detach)]
-    boxes = [_box(vertex, graph, inner[base(vertex)]) for vertex in drawn]
+    position = {vertex: i for i, vertex in enumerate(graph.vertices)}
+    boxes = [_box(vertex, graph, inner[base(vertex)], position) for vertex in drawn]
     boxes += [Box(f"output {name}", "output", name, lines=()) for name in graph.outputs]
-    arrows = [_arrow(v, port, edge, graph, specs) for v in drawn for port, edge in v.inputs]
+    arrows = [_arrow(v, port, edge, graph, specs, position) for v in drawn for port, edge in v.inputs]
     arrows += [_result(name, edge, graph, specs) for name, edge in graph.outputs.items()]
     facts = (f"{len(wrong)} problems: see graph.validate()",) if wrong else ()
     header = Header(
@@ -37,7 +38,7 @@ def declared(graph: Graph, backend: str = "", dtype: str = "") -> Diagram:
     return Diagram(header, tuple(boxes), tuple(arrows), _clusters(drawn, graph), legend(boxes, arrows))
 
 
-def _box(vertex: Vertex, graph: Graph, inner: list[Vertex]) -> Box:
+def _box(vertex: Vertex, graph: Graph, inner: list[Vertex], position: dict[Vertex, int]) -> Box:
     node = vertex.node
     return Box(
         id=graph.names[vertex],
@@ -47,7 +48,7 @@ def _box(vertex: Vertex, graph: Graph, inner: list[Vertex]) -> Box:
         lines=_surrogate(vertex, graph) or words.parameters(node, graph.names[vertex]),
         badges=("host",) if any(v.node.host for v in (vertex, *inner)) else (),
         where=vertex.origin.where.brief,
-        steps=(graph.vertices.index(vertex),),
+        steps=(position[vertex],),
         detail=tuple(v.node.title for v in inner),
     )
 
@@ -60,11 +61,10 @@ def _surrogate(vertex: Vertex, graph: Graph) -> tuple[str, ...]:
     return f"value of {value},", f"slope of {slope}"
 
 
-def _arrow(vertex: Vertex, port: str, edge: Edge, graph: Graph, specs: Specs) -> Arrow:
+def _arrow(vertex: Vertex, port: str, edge: Edge, graph: Graph, specs: Specs, position: dict[Vertex, int]) -> Arrow:
     start, cuts = _through(edge)
     spec = specs[start.vertex][start.index] if start.vertex in specs else None
-    position = graph.vertices.index
-    wire = Wire(position(start.vertex), start.index, position(vertex), port)
+    wire = Wire(position[start.vertex], start.index, position[vertex], port)
     label = words.port_label(start.vertex, start.index, spec)
     kind = words.flow(spec)
     if cuts:

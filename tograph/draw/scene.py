@@ -7,6 +7,7 @@ from functools import cached_property
 
 import attrs
 
+from ..differentiate import Used
 from ..edge import Edge, Origin, Vertex
 from ..plan import Plan
 from ..schedule import make_schedule
@@ -82,6 +83,39 @@ class Scene:
         ]
 
     @cached_property
+    def leaving(self) -> dict[Place, list[Flow]]:
+        """The executed edges that leave each place."""
+        found: dict[Place, list[Flow]] = defaultdict(list)
+        for flow in self.flows:
+            found[flow.tail].append(flow)
+        return found
+
+    @cached_property
+    def forward(self) -> dict[Origin, list[Place]]:
+        """The places of the forward lane by origin."""
+        found: dict[Origin, list[Place]] = defaultdict(list)
+        for place in self.members:
+            if place.lane == "forward":
+                found[place.origin].append(place)
+        return found
+
+    @cached_property
+    def used(self) -> dict[Origin, list[Used]]:
+        """Which rules were taken, by the origin of what they differentiate."""
+        found: dict[Origin, list[Used]] = defaultdict(list)
+        for used in self.plan.used:
+            found[base(used.vertex)].append(used)
+        return found
+
+    @cached_property
+    def readers(self) -> dict[Vertex, set[Origin]]:
+        """Steps that read an adjoint state off a state -> the origins of the solves that this saves."""
+        found: dict[Vertex, set[Origin]] = defaultdict(set)
+        for (vertex, _), (solve, _) in self.traces.saved.items():
+            found[vertex].add(solve)
+        return found
+
+    @cached_property
     def results(self) -> dict[Place, list[tuple[str, ...]]]:
         """The labels of the results that each place computes."""
         found: dict[Place, list[tuple[str, ...]]] = defaultdict(list)
@@ -134,17 +168,17 @@ class Scene:
         found = [label[1] + suffix for label in self.results.get(place, ()) if label[0] in place.of]
         if place.step == "solve" or self.reads_adjoint(place):
             return tuple(dict.fromkeys(("lambda", *found)))
-        heads = [flow.head for flow in self.flows if flow.tail == place and flow.head != place]
+        heads = [flow.head for flow in self.leaving.get(place, ()) if flow.head != place]
         return tuple(dict.fromkeys(found + [self.name(head) + suffix for head in heads]))
 
     def reads_adjoint(self, place: Place) -> bool:
         """Whether a place of another node scales a state to the adjoint state that was saved."""
-        inside = set(self.members.get(place, ()))
-        return any(v in inside and solve != place.origin for (v, _), (solve, _) in self.traces.saved.items())
+        inside = self.members.get(place, ())
+        return any(solve != place.origin for v in inside for solve in self.readers.get(v, ()))
 
     def mate(self, place: Place) -> str:
         """The id of the forward box beside which a derivative place is drawn."""
-        forward = [p for p in self.members if p.lane == "forward" and p.origin == place.origin]
+        forward = self.forward.get(place.origin, [])
         if place.step == "seed":
             ends = [name for name in place.of if name in self.plan.request.of]
             return f"output {ends[0]}" if ends else ""

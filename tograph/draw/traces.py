@@ -136,8 +136,11 @@ class Traces:
     def removed(self, executed: Iterable[Place]) -> Removed:
         """The derivative work that is gone, and what it joined."""
         raw = places(self.raw, detail=False)
-        alive = list(executed)
-        now = {place: _alive(place, alive) or place for place in raw.values() if place.lane != "forward"}
+        alive = dict.fromkeys(executed)
+        near: dict[tuple[str, str, str], list[Place]] = defaultdict(list)
+        for place in alive:
+            near[_work(place)].append(place)
+        now = {place: _alive(place, near[_work(place)]) or place for place in raw.values() if place.lane != "forward"}
         gone = [p for p, kept in now.items() if kept not in alive and p.step in ("", "seed")]
         flow: dict[Place, list[Place]] = defaultdict(list)
         for vertex in self.raw.order:
@@ -184,12 +187,17 @@ def _saves_a_solve(removed: Vertex | None, into: Vertex | None) -> bool:
     return removed.origin.role != into.origin.role
 
 
+def _work(place: Place) -> tuple[str, str, str]:
+    """What places of the same work have in common, whatever output they serve."""
+    return place.origin.name, place.lane, place.step
+
+
 def _alive(place: Place, executed: list[Place]) -> Place | None:
     """The executed place that does its work, perhaps for more outputs than it did."""
     for other in executed:
         # A seed that is an input is declared by the request: its line is that of the caller.
-        same = other.origin.name == place.origin.name if place.step == "seed" else other.origin == place.origin
-        if same and (other.lane, other.step) == (place.lane, place.step) and set(place.of) <= set(other.of):
+        same = place.step == "seed" or other.origin == place.origin
+        if same and set(place.of) <= set(other.of):
             return other
     return None
 
