@@ -94,6 +94,7 @@ def draw_graphs(folder: Path) -> None:
     graph, other = beam(), mechanism()
     graph.draw(folder / "mbb_forward.svg")
     graph.draw(folder / "mbb_reverse.svg", of="compliance", wrt="rho")
+    graph.draw(folder / "mbb_joint.svg", of="compliance", wrt="rho", view="joint")
     graph.draw(folder / "mbb_reverse_two.svg", of=("compliance", "volume"), wrt="rho")
     graph.draw(folder / "mbb_reverse_detail.svg", of="compliance", wrt="rho", detail=True)
     graph.draw(folder / "mbb_tangent.svg", of="compliance", wrt="rho", view="tangent")

@@ -8,6 +8,7 @@ os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the order of a parallel sum changes its last digits
 
 import functools
+import importlib
 import random
 import sys
 from pathlib import Path
@@ -46,5 +47,6 @@ def _seeds() -> None:
 @pytest.fixture(autouse=True)
 def _verified(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every plan that any test compiles is verified after every pass."""
-    for module in ("compiled", "embed", "draw"):
-        monkeypatch.setattr(f"tograph.{module}.run_passes", functools.partial(run_passes, watch=verify))
+    for module in ("compiled", "embed", "draw.views"):
+        home = importlib.import_module(f"tograph.{module}")
+        monkeypatch.setattr(home, "run_passes", functools.partial(run_passes, watch=verify))

@@ -32,6 +32,7 @@ MAGIC = {
     ".png": b"\x89PNG\r\n\x1a\n",
     ".svg": b"<?xml",
     ".pdf": b"%PDF-",
+    ".html": b"<!doctype html>",
     ".dot": b"digraph",
     ".json": b"{",
     ".npz": b"PK",
@@ -280,7 +281,7 @@ def test_a_failed_check_has_exit_code_1(user_file: Path) -> None:
 # draw
 
 
-@pytest.mark.parametrize("ending", [".svg", ".png", ".pdf", ".dot", ".json"])
+@pytest.mark.parametrize("ending", [".svg", ".png", ".pdf", ".html", ".dot", ".json"])
 def test_the_ending_is_the_format(here: Path, ending: str) -> None:
     text = succeed("draw", "mbb", *SMALL, "--pass", "reverse", "--out", f"reverse{ending}")
     assert text == f"reverse{ending}: the reverse pass of mbb\n"
@@ -589,15 +590,19 @@ REFUSED = [
     ),
     (
         "draw mbb --out a.tiff",
-        "Invalid value for '--out': a.tiff ends in '.tiff'; a diagram can be written as .svg, .png, .pdf, .dot, .json.",
+        "Invalid value for '--out': a.tiff ends in '.tiff'; a diagram can be written as .svg, .png, .pdf, .html, .dot, "
+        ".json.",
     ),
     (
         "draw mbb --out a",
-        "Invalid value for '--out': a has no ending; a diagram can be written as .svg, .png, .pdf, .dot, .json.",
+        "Invalid value for '--out': a has no ending; a diagram can be written as .svg, .png, .pdf, .html, .dot, .json.",
     ),
     ("run hoop_32x64_0.25 --nelx 8", "hoop_32x64_0.25 does not take --nelx; it takes: --filter, --radius, --penal."),
     ("draw mbb --out no/a.svg", "Invalid value for '--out': cannot write to no/a.svg: No such file or directory."),
-    ("draw mbb --pass back", "Invalid value for '--pass': 'back' is not one of 'forward', 'reverse', 'tangent'."),
+    (
+        "draw mbb --pass back",
+        "Invalid value for '--pass': 'back' is not one of 'forward', 'reverse', 'tangent', 'joint'.",
+    ),
     ("draw mbb --of volume", "the forward pass has no --of or --wrt; add --pass reverse or --pass tangent."),
     (
         "draw mbb --pass reverse --of complance",

@@ -525,7 +525,14 @@ def test_the_tangent_pass_runs_forward_and_solves_once_more() -> None:
 
 # Files.
 
-MAGIC = {"svg": b"<?xml", "png": b"\x89PNG\r\n\x1a\n", "pdf": b"%PDF-", "dot": b"digraph tograph {", "json": b"{"}
+MAGIC = {
+    "svg": b"<?xml",
+    "png": b"\x89PNG\r\n\x1a\n",
+    "pdf": b"%PDF-",
+    "html": b"<!doctype html>",
+    "dot": b"digraph tograph {",
+    "json": b"{",
+}
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -543,7 +550,10 @@ def test_a_format_may_be_named(tmp_path: Path) -> None:
 def test_json_is_the_diagram(tmp_path: Path) -> None:
     drawing = draw(beam(), tmp_path / "beam.json", of="compliance", wrt="rho")
     read = json.loads((tmp_path / "beam.json").read_text(encoding="utf-8"))
-    assert (read["format"], read["version"]) == ("tograph diagram", 1)
+    assert (read["format"], read["version"]) == ("tograph diagram", 2)
+    assert Diagram.from_dict(read) == drawing.diagram
+    with pytest.raises(tg.TographError, match="this is no diagram of version 2: format 'tograph', version 1"):
+        Diagram.from_dict(read | {"format": "tograph", "version": 1})
     assert read == json.loads(json.dumps(drawing.diagram.to_dict()))
     assert [box["id"] for box in read["boxes"]] == [box.id for box in drawing.diagram.boxes]
 
@@ -566,9 +576,9 @@ def test_the_same_graph_gives_the_same_dot() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("beam.bmp", "cannot draw the format 'bmp'. Known: svg, png, pdf, dot, json"),
-        ("beam.pgn", "cannot draw the format 'pgn'. Did you mean 'png'? Known: svg, png, pdf, dot, json"),
-        ("beam", "cannot draw a file without extension ('beam'). Known: svg, png, pdf, dot, json"),
+        ("beam.bmp", "cannot draw the format 'bmp'. Known: svg, png, pdf, html, dot, json"),
+        ("beam.pgn", "cannot draw the format 'pgn'. Did you mean 'png'? Known: svg, png, pdf, html, dot, json"),
+        ("beam", "cannot draw a file without extension ('beam'). Known: svg, png, pdf, html, dot, json"),
     ],
 )
 def test_an_unknown_format_is_a_clear_error(name: str, message: str, tmp_path: Path) -> None:
@@ -581,7 +591,7 @@ def test_an_unknown_format_is_a_clear_error(name: str, message: str, tmp_path: P
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"view": "backward"}, "there is no view 'backward'. Known: forward, executed, reverse, tangent"),
+        ({"view": "backward"}, "there is no view 'backward'. Known: forward, executed, reverse, tangent, joint"),
         ({"of": "compliance"}, "the reverse pass needs both `of` (outputs) and `wrt` (inputs): wrt is missing"),
         ({"view": "tangent"}, "the tangent pass needs both `of` (outputs) and `wrt` (inputs): of and wrt are missing"),
     ],

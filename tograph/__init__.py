@@ -21,6 +21,7 @@ from .check import check_node as check_node  # noqa: E402
 from .declare import detach as detach  # noqa: E402
 from .declare import source as source  # noqa: E402
 from .declare import with_gradient_of as with_gradient_of  # noqa: E402
+from .draw import draw as draw  # noqa: E402
 from .edge import Edge as Edge  # noqa: E402
 from .edge import cluster as cluster  # noqa: E402
 from .errors import GraphError as GraphError  # noqa: E402

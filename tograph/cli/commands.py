@@ -121,7 +121,7 @@ def resume(folder: Path, previous: bool, as_json: bool) -> None:
 @click.option(
     "--pass",
     "view",
-    type=click.Choice(["forward", "reverse", "tangent"]),
+    type=click.Choice(["forward", "reverse", "tangent", "joint"]),
     default="forward",
     show_default=True,
     help="Which program to draw.",
@@ -131,14 +131,21 @@ def resume(folder: Path, previous: bool, as_json: bool) -> None:
 @click.option("--detail", is_flag=True, help="Draw every step that runs instead of one box per declared node.")
 @click.option("--passes", is_flag=True, help="Draw the program after every pass of the compiler, into a folder.")
 @backend_option
-@click.option("--out", type=click.Path(path_type=Path), help="File; its ending is the format. [default: NAME_PASS.svg]")
+@click.option(
+    "--out",
+    "--html",
+    "out",
+    type=click.Path(path_type=Path),
+    help="File; its ending is the format. [default: NAME_PASS.svg]",
+)
 @json_option
 def draw(target: str, view: str, backend: str, out: Path | None, as_json: bool, detail: bool, **given: Any) -> None:
-    """Draw the forward, reverse or tangent pass from the program that runs.
+    """Draw the forward, reverse or tangent pass from the program that runs; `joint` is forward and reverse in two rows.
 
     \b
     Examples:
       tograph draw mbb --pass reverse --out reverse.svg
+      tograph draw mbb --pass reverse --html reverse.html
       tograph draw mbb --pass tangent --detail --out tangent.pdf
       tograph draw mbb --pass reverse --passes --out passes
     """

@@ -11,33 +11,29 @@ from pathlib import Path
 
 import attrs
 
-from ..compiled import Function
-from ..errors import TographError
-from ..graph import Graph
-from ..passes import run_passes
-from ..plan import Plan, Request
-from ..planning import make_plan
-from ..program import Program
-from .declared import declared
-from .dot import to_dot
-from .executed import executed
 from .model import Diagram
-from .render import FORMATS, format_of, render
+from .page import View, to_html
+from .render import FORMATS, dot_of, format_of, render
 from .stages import stages
+from .views import VIEWS, Asked, What
 
 Names = str | tuple[str, ...] | list[str] | None
 
 
 @attrs.frozen
 class Drawing:
-    """A diagram that shows itself in a notebook; `str` gives the SVG text."""
+    """A diagram that shows itself in a notebook; `str` gives the SVG text.
+
+    `asked` is what it was made from; its HTML page has the other views too.
+    """
 
     diagram: Diagram
+    asked: Asked | None = None
 
     @cached_property
     def dot(self) -> str:
         """The DOT text."""
-        return str(to_dot(self.diagram).source)
+        return dot_of(self.diagram)
 
     @cached_property
     def svg(self) -> str:
@@ -51,8 +47,15 @@ class Drawing:
             TographError: unknown format.
         """
         target = Path(path)
-        target.write_bytes(render(self.diagram, format_of(target, format)))
+        wanted = format_of(target, format)
+        target.write_bytes(self.html if wanted == "html" else render(self.diagram, wanted))
         return target
+
+    @cached_property
+    def html(self) -> bytes:
+        """The page: one file with script and data inside, to be opened in a browser."""
+        first = self.diagram.header.view
+        return to_html(list(self.asked.views()) if self.asked else [View(first, self.diagram)], first)
 
     def _repr_svg_(self) -> str:
         return self.svg
@@ -62,7 +65,7 @@ class Drawing:
 
 
 def draw(
-    what: Graph | Program | Function | Plan,
+    what: What,
     path: str | Path | None = None,
     *,
     of: Names = None,
@@ -76,11 +79,11 @@ def draw(
 
     Args:
         what: a graph; a program; or a function or plan, whose own pass is drawn.
-        path: file to write, .svg, .png, .pdf, .dot or .json; none is written if omitted.
+        path: file to write, .svg, .png, .pdf, .html, .dot or .json; none is written if omitted.
         of: output(s) to differentiate; together with `wrt`.
         wrt: input(s) to differentiate with respect to.
         view: "forward" (as declared; the default), "executed" (the value program after the passes),
-            "reverse" (the default with `of` and `wrt`), or "tangent".
+            "reverse" (the default with `of` and `wrt`), "tangent", or "joint" (values and derivatives as two rows).
         backend: for which backend the pass is planned, where `what` does not say.
         format: instead of the extension of `path`.
         detail: draw every step that runs instead of one box per declared node.
@@ -92,14 +95,15 @@ def draw(
     target = None if path is None else Path(path)
     if target is not None:
         format_of(target, format)  # a wrong name is an error before any work is done
-    drawing = Drawing(_diagram(what, _names(of), _names(wrt), view, backend, detail))
+    asked = Asked(what, _names(of), _names(wrt), view, backend, detail)
+    drawing = Drawing(asked.diagram(), asked)
     if target is not None:
         drawing.save(target, format)
     return drawing
 
 
 def draw_passes(
-    what: Graph | Program | Function | Plan,
+    what: What,
     folder: str | Path,
     *,
     of: Names = None,
@@ -123,7 +127,7 @@ def draw_passes(
         TographError, GraphError: as for `draw`.
     """
     target = Path(folder)
-    plan, dtype = _plan(what, _names(of), _names(wrt), view, backend)
+    plan, dtype = Asked(what, _names(of), _names(wrt), view, backend).plan()
     target.mkdir(parents=True, exist_ok=True)
     return [
         Drawing(diagram).save(target / f"{i}_{name}.{format}", format)
@@ -134,47 +138,5 @@ def draw_passes(
 def _names(given: Names) -> tuple[str, ...]:
     return () if given is None else (given,) if isinstance(given, str) else tuple(given)
 
-
-def _diagram(
-    what: Graph | Program | Function | Plan,
-    of: tuple[str, ...],
-    wrt: tuple[str, ...],
-    view: str | None,
-    backend: str,
-    detail: bool,
-) -> Diagram:
-    if isinstance(what, Graph | Program) and _view(of, wrt, view) == "forward" and not detail:
-        return declared(what) if isinstance(what, Graph) else declared(what.graph, what.backend.name, what.dtype)
-    plan, dtype = _plan(what, of, wrt, view, backend)
-    return executed(plan, detail=detail, dtype=dtype)
-
-
-def _plan(
-    what: Graph | Program | Function | Plan, of: tuple[str, ...], wrt: tuple[str, ...], view: str | None, backend: str
-) -> tuple[Plan, str]:
-    """What is to be drawn, after its passes, and its precision if it has one."""
-    if isinstance(what, Function):
-        return what.plan, what.backend.dtype
-    if isinstance(what, Plan):
-        return what, ""
-    graph, dtype = (what.graph, what.dtype) if isinstance(what, Program) else (what, "")
-    chosen, name = _view(of, wrt, view), what.backend.name if isinstance(what, Program) else backend
-    mode = "value" if chosen in ("forward", "executed") else chosen
-    request = Request(of or tuple(graph.outputs), wrt if mode != "value" else (), mode)
-    return run_passes(make_plan(graph, request, name)), dtype
-
-
-def _view(of: tuple[str, ...], wrt: tuple[str, ...], view: str | None) -> str:
-    chosen = view or ("reverse" if of or wrt else "forward")
-    if chosen not in VIEWS:
-        raise TographError(f"there is no view {chosen!r}. Known: {', '.join(VIEWS)}")
-    if chosen in ("reverse", "tangent") and not (of and wrt):
-        missing = [name for name, given in (("of", of), ("wrt", wrt)) if not given]
-        which = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing"
-        raise TographError(f"the {chosen} pass needs both `of` (outputs) and `wrt` (inputs): {which}")
-    return chosen
-
-
-VIEWS = ("forward", "executed", "reverse", "tangent")
 
 __all__ = ["FORMATS", "VIEWS", "Diagram", "Drawing", "draw", "draw_passes"]

@@ -41,6 +41,8 @@ def box(scene: Scene, place: Place) -> Box:
         lane=place.lane,
         steps=tuple(scene.position[v] for v in members),
         detail=tuple(words.step_line(v, scene.plan.specs[v]) for v in members),
+        rules=() if place.lane == "forward" else _rules(scene, place),
+        about=words.operation(user.node) if (user := scene.user(place)) else "",
     )
 
 
@@ -119,9 +121,15 @@ def _badges(scene: Scene, place: Place, members: list[Vertex]) -> tuple[str, ...
     return tuple(found)
 
 
+def _rules(scene: Scene, place: Place) -> tuple[str, ...]:
+    """The rule taken for each input, and the line that registered it."""
+    lines = [f"{u.port}: {u.how}{f', {u.rule.where.brief}' if u.rule else ''}" for u in scene.used[place.origin]]
+    return tuple(dict.fromkeys(lines))
+
+
 def used_here(scene: Scene, vertex: Vertex) -> str:
     """The method noted for the node that a derivative step without array rule belongs to."""
-    here = scene.used.get(base(vertex), [])
+    here = scene.used[base(vertex)]
     if any(used.how == "implicit" for used in here):
         return "implicit"
     return "linear" if any(u.how == "linear" and u.vertex.node == vertex.node for u in here) else "graph"

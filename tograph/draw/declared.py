@@ -11,6 +11,7 @@ from ..graph import Graph
 from ..spec import Spec
 from ..validate import all_specs, findings
 from . import words
+from .definitions import defined
 from .legend import legend
 from .model import Arrow, Box, Cluster, Diagram, Header, Wire
 from .places import base
@@ -35,7 +36,7 @@ def declared(graph: Graph, backend: str = "", dtype: str = "") -> Diagram:
     header = Header(
         graph.name, words.computes(graph, (), (), "value"), "forward", graph.hash[:12], backend, dtype, facts
     )
-    return Diagram(header, tuple(boxes), tuple(arrows), _clusters(drawn, graph), legend(boxes, arrows))
+    return Diagram(header, tuple(boxes), tuple(arrows), _clusters(drawn, graph), legend(boxes, arrows), defined(drawn))
 
 
 def _box(vertex: Vertex, graph: Graph, inner: list[Vertex], position: dict[Vertex, int]) -> Box:
@@ -50,6 +51,7 @@ def _box(vertex: Vertex, graph: Graph, inner: list[Vertex], position: dict[Verte
         where=vertex.origin.where.brief,
         steps=(position[vertex],),
         detail=tuple(v.node.title for v in inner),
+        about=words.operation(node),
     )
 
 

@@ -28,6 +28,8 @@ GRAPH = {
     "fontname": FONT,
     "pad": "0.1",
 }
+ACROSS = {"rankdir": "LR", "nodesep": "0.25", "ranksep": "0.5"}
+"""Of the joint view."""
 NODE = {"fontname": FONT, "fontsize": "11", "margin": "0.08,0.04", "height": "0.3", "width": "0.3"}
 EDGE = {"fontname": FONT, "fontsize": "9.5", "arrowsize": "0.8"}
 LANES = {
@@ -48,6 +50,15 @@ class Layout:
     def tag_of(self) -> dict[Arrow, str]:
         """The small box that an arrow runs through."""
         return {arrow: id for id, arrows in self.tags.items() for arrow in arrows}
+
+    @cached_property
+    def number(self) -> dict[Arrow, int]:
+        """The positions of the arrows in the diagram."""
+        return {arrow: i for i, arrow in enumerate(self.diagram.arrows)}
+
+    def marked(self, *arrows: Arrow) -> dict[str, str]:
+        """The class of what belongs to these arrows."""
+        return {"class": " ".join(f"arrow-{self.number[arrow]}" for arrow in arrows)}
 
     @cached_property
     def lanes(self) -> dict[str, str]:
@@ -77,50 +88,59 @@ class Layout:
 def _layout(diagram: Diagram) -> Layout:
     lanes = {box.id: box.lane for box in diagram.boxes}
     tags: dict[str, list[Arrow]] = defaultdict(list)
-    for arrow in diagram.arrows:
+    for arrow in diagram.arrows if diagram.header.view != "joint" else ():
         if arrow.label and lanes[arrow.tail] != lanes[arrow.head] and arrow.kind != "no path":
             tags[f"{arrow.kind} {arrow.head}"].append(arrow)
     return Layout(diagram, dict(tags))
 
 
-def to_dot(diagram: Diagram) -> graphviz.Digraph:
-    """The diagram as a Graphviz graph; its `source` is text, the same for the same diagram."""
+def to_dot(diagram: Diagram, *, framed: bool = True) -> graphviz.Digraph:
+    """The diagram as a Graphviz graph, with header and legend if `framed`.
+
+    Its `source` is text, the same for the same diagram. In SVG a box has its id, and whatever belongs to arrow number
+    i has the class `arrow-i`.
+    """
     layout = _layout(diagram)
     made = graphviz.Digraph("tograph")
-    made.attr("graph", label=header_label(diagram.header), tooltip=diagram.header.computes, **GRAPH)
+    across = diagram.header.view == "joint"
+    heading = header_label(diagram.header) if framed else ""
+    made.attr("graph", label=heading, tooltip=diagram.header.computes, **GRAPH | (ACROSS if across else {}))
     made.attr("node", **NODE)
     made.attr("edge", **EDGE)
     with made.subgraph(name="cluster_all") as page:
-        page.attr(label=legend_label(diagram.legend), labelloc="b", labeljust="l", pencolor="none")
-        for lane in (lane for lane in LANES if lane in layout.lanes.values()):
+        page.attr(label=legend_label(diagram.legend) if framed else "", labelloc="b", labeljust="l", pencolor="none")
+        lanes = [lane for lane in LANES if lane in layout.lanes.values()]
+        for lane in reversed(lanes) if across else lanes:  # Graphviz fills a rank from below if it runs to the right
             _lane(page, layout, lane)
     for row in layout.rows:
         _same_rank(made, layout, row)
     for arrow in diagram.arrows:
         if arrow not in layout.tag_of:
-            _arrow(made, layout, arrow, arrow_label(arrow) if _says_more(diagram, arrow) else "")
+            label = arrow_label(arrow, across=across) if _says_more(diagram, arrow) else ""
+            _arrow(made, layout, arrow, label, **layout.marked(arrow))
     for id, arrows in layout.tags.items():
         for arrow in arrows:
-            _arrow(made, layout, attrs.evolve(arrow, head=id), "", head="none")
-        _arrow(made, layout, attrs.evolve(arrows[0], tail=id), "")
+            _arrow(made, layout, attrs.evolve(arrow, head=id), "", head="none", **layout.marked(arrow))
+        _arrow(made, layout, attrs.evolve(arrows[0], tail=id), "", **layout.marked(*arrows))
     return made
 
 
 def _lane(page: graphviz.Digraph, layout: Layout, lane: str) -> None:
     title = LANES[lane] if len(set(layout.lanes.values())) > 1 else ""
-    inside = {id for cluster in layout.diagram.clusters for id in cluster.boxes}
+    inside = {id for cluster in layout.diagram.clusters if cluster.lane == "forward" for id in cluster.boxes}
+    just = "l" if layout.diagram.header.view == "joint" else "c"
     with page.subgraph(name=f"cluster_lane_{lane}") as column:
         column.attr(
-            label=title, labelloc="t", labeljust="c", pencolor="none", fontsize="10", fontcolor=GREY, margin="4"
+            label=title, labelloc="t", labeljust=just, pencolor="none", fontsize="10", fontcolor=GREY, margin="4"
         )
         for box in layout.diagram.find(lane=lane):
             if box.id not in inside:
                 _box(column, layout.diagram, box)
         for id, arrows in layout.tags.items():
             if layout.lanes[id] == lane:
-                _tag(column, id, arrows)
+                _tag(column, id, arrows, **layout.marked(*arrows))
         if lane == "forward":
-            for cluster in (c for c in layout.diagram.clusters if len(c.path) == 1):
+            for cluster in (c for c in layout.diagram.clusters if len(c.path) == 1 and c.lane == lane):
                 _cluster(column, layout.diagram, cluster)
 
 
@@ -133,7 +153,7 @@ def _cluster(parent: graphviz.Digraph, diagram: Diagram, cluster: Cluster) -> No
         for id in cluster.boxes:
             _box(group, diagram, diagram.by_id[id])
         for inner in diagram.clusters:
-            if inner.path[:-1] == cluster.path:
+            if inner.path[:-1] == cluster.path and inner.lane == cluster.lane:
                 _cluster(group, diagram, inner)
 
 
@@ -159,10 +179,11 @@ def _box(where: graphviz.Digraph, diagram: Diagram, box: Box) -> None:
     where.node(quoted(box.id), id=box.id, **shape)
 
 
-def _tag(where: graphviz.Digraph, id: str, arrows: list[Arrow]) -> None:
+def _tag(where: graphviz.Digraph, id: str, arrows: list[Arrow], **more: str) -> None:
     style = ARROWS[arrows[0].kind]
     looks = {"color": style.color, "fontcolor": style.ink, "fontsize": "9.5", "fillcolor": WHITE, "margin": "0.08,0.03"}
-    where.node(quoted(id), label=arrow_label(*arrows), shape="box", style="rounded,filled", height="0.2", **looks)
+    more |= {"shape": "box", "style": "rounded,filled", "height": "0.2"}
+    where.node(quoted(id), label=arrow_label(*arrows), **looks, **more)
 
 
 def quoted(id: str) -> str:
@@ -188,7 +209,7 @@ def _says_more(diagram: Diagram, arrow: Arrow) -> bool:
     return diagram.by_id[arrow.tail].kind not in ("design", "parameter", "constant") or arrow.kind == "detached"
 
 
-def _arrow(made: graphviz.Digraph, layout: Layout, arrow: Arrow, label: str, head: str = "") -> None:
+def _arrow(made: graphviz.Digraph, layout: Layout, arrow: Arrow, label: str, head: str = "", **more: str) -> None:
     style = ARROWS[arrow.kind]
     looks = {
         "color": style.color,
@@ -197,6 +218,7 @@ def _arrow(made: graphviz.Digraph, layout: Layout, arrow: Arrow, label: str, hea
         "fontcolor": style.ink,
         "label": label,
         "tooltip": " ".join(arrow.label) or style.text,
+        **more,
     }
     lanes = layout.lanes[arrow.tail], layout.lanes[arrow.head]
     if lanes[0] != lanes[1] or arrow.kind == "saved":

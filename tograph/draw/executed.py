@@ -8,6 +8,7 @@ from ..explain import readable_bytes, residuals
 from ..plan import Plan
 from . import marks, words
 from .boxes import box
+from .definitions import defined
 from .flows import arrows as executed_arrows
 from .legend import legend
 from .model import Cluster, Diagram, Header
@@ -32,7 +33,8 @@ def executed(plan: Plan, *, detail: bool = False, dtype: str = "") -> Diagram:
         some, others = find(scene)
         boxes += some
         arrows += others
-    return Diagram(_header(scene, dtype), tuple(boxes), tuple(arrows), _clusters(scene), legend(boxes, arrows))
+    marks_used, operations = legend(boxes, arrows), defined(plan.graph.vertices)
+    return Diagram(_header(scene, dtype), tuple(boxes), tuple(arrows), _clusters(scene), marks_used, operations)
 
 
 def _header(scene: Scene, dtype: str) -> Header:
@@ -62,12 +64,12 @@ def _facts(scene: Scene) -> tuple[str, ...]:
 
 
 def _clusters(scene: Scene) -> tuple[Cluster, ...]:
-    """The user's clusters, in the forward lane."""
-    paths: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    """The user's clusters, in every lane."""
+    paths: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
     for place in scene.members:
-        path = place.origin.cluster
-        if place.lane == "forward" and path:
-            for depth in range(1, len(path)):
-                paths[path[:depth]] += []
-            paths[path].append(scene.id(place))
-    return tuple(Cluster(path, tuple(boxes)) for path, boxes in sorted(paths.items()))
+        lane, path = place.lane, place.origin.cluster
+        for depth in range(1, len(path)):
+            paths[lane, path[:depth]] += []
+        if path:
+            paths[lane, path].append(scene.id(place))
+    return tuple(Cluster(path, tuple(boxes), lane) for (lane, path), boxes in sorted(paths.items()))

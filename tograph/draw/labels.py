@@ -58,12 +58,13 @@ def _badge(kind: str) -> str:
     return _cell(_font(escape(style.label), TINY, style.ink), f'BGCOLOR="{style.fill}" STYLE="ROUNDED"')
 
 
-def arrow_label(*arrows: Arrow) -> str:
-    """The lines of one or more labels, with room between text and arrow."""
+def arrow_label(*arrows: Arrow, across: bool = False) -> str:
+    """The lines of one or more labels, with room between text and arrow; `across` if the arrow runs to the side."""
     lines = [line for arrow in arrows for line in arrow.label]
     if not lines:
         return ""
     rows = [_cell("", 'WIDTH="3"') + _cell(escape(line), 'ALIGN="LEFT"') for line in lines]
+    rows += [_cell("", 'HEIGHT="7"')] if across else []
     return f"<{_table(rows, padding=0)}>"
 
 

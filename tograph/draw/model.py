@@ -7,13 +7,17 @@ the tables in `style`, so what a mark means is said in one place.
 from __future__ import annotations
 
 import math
+import typing
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
 import attrs
 
-VERSION = 1
+from ..errors import TographError
+
+FORMAT = "tograph diagram"
+VERSION = 2
 """Version of `Diagram.to_dict`."""
 
 
@@ -44,6 +48,8 @@ class Box:
         steps: what it stands for, as positions in the plan's order (of the graph's vertices in the
             declared view); empty for a mark that is not executed.
         detail: one line per step, shown on hovering.
+        rules: how its derivative came about, one line per input: the rule and the line that registered it.
+        about: the operation that it does or differentiates, as in `Diagram.definitions`.
     """
 
     id: str
@@ -57,6 +63,8 @@ class Box:
     mate: str = ""
     steps: tuple[int, ...] = ()
     detail: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    about: str = ""
 
 
 @attrs.frozen
@@ -82,10 +90,11 @@ class Arrow:
 
 @attrs.frozen
 class Cluster:
-    """A named group of boxes; `path` lists the names from the outermost cluster to this one."""
+    """A named group of boxes of one lane; `path` lists the names from the outermost cluster to this one."""
 
     path: tuple[str, ...]
     boxes: tuple[str, ...]
+    lane: str = "forward"
 
 
 @attrs.frozen
@@ -111,6 +120,16 @@ class Entry:
 
 
 @attrs.frozen
+class Definition:
+    """What an operation is: its docstring with the formula, where its class is, and its rules, one a line."""
+
+    operation: str
+    text: str = ""
+    where: str = ""
+    rules: tuple[str, ...] = ()
+
+
+@attrs.frozen
 class Diagram:
     """Boxes, arrows and clusters under a header. Holds no values and no layout."""
 
@@ -119,6 +138,7 @@ class Diagram:
     arrows: tuple[Arrow, ...]
     clusters: tuple[Cluster, ...] = ()
     legend: tuple[Entry, ...] = ()
+    definitions: tuple[Definition, ...] = ()
 
     @cached_property
     def by_id(self) -> dict[str, Box]:
@@ -135,7 +155,30 @@ class Diagram:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {"format": "tograph diagram", "version": VERSION, **attrs.asdict(self)}
+        return {"format": FORMAT, "version": VERSION, **attrs.asdict(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Diagram:
+        """Read back what `to_dict` gave, also after a way through JSON.
+
+        Raises:
+            TographError: it is something else, or of another version.
+        """
+        found = data.get("format"), data.get("version")
+        if found != (FORMAT, VERSION):
+            raise TographError(f"this is no diagram of version {VERSION}: format {found[0]!r}, version {found[1]!r}")
+        made: Diagram = _read(cls, data)
+        return made
+
+
+def _read(wanted: Any, data: Any) -> Any:
+    """Plain data as the type that a field of the model declares."""
+    if attrs.has(wanted):
+        types = typing.get_type_hints(wanted)
+        return wanted(**{f.name: _read(types[f.name], data[f.name]) for f in attrs.fields(wanted)})
+    if typing.get_origin(wanted) is tuple:
+        return tuple(_read(typing.get_args(wanted)[0], item) for item in data)
+    return data
 
 
 @attrs.frozen

@@ -6,8 +6,6 @@ import json
 import re
 from pathlib import Path
 
-import pygraphviz
-
 from ..errors import TographError, did_you_mean
 from .dot import to_dot
 from .model import Diagram
@@ -15,16 +13,32 @@ from .model import Diagram
 DOTS_PER_INCH = "144"
 """Of PNG: twice the size in points, sharp on dense screens and in print."""
 
-FORMATS = ("svg", "png", "pdf", "dot", "json")
+FORMATS = ("svg", "png", "pdf", "html", "dot", "json")
 
 
 def render(diagram: Diagram, format: str) -> bytes:
     """The diagram as the bytes of a file of that format."""
     if format == "json":
         return (json.dumps(diagram.to_dict(), indent=1, ensure_ascii=False) + "\n").encode()
-    source = str(to_dot(diagram).source)
+    source = dot_of(diagram)
     if format == "dot":
         return source.encode()
+    return _placed(source, format)
+
+
+def dot_of(diagram: Diagram) -> str:
+    """The DOT text."""
+    return str(to_dot(diagram).source)
+
+
+def svg_of(diagram: Diagram, *, framed: bool = True) -> bytes:
+    """The SVG; without header and legend unless `framed`."""
+    return _placed(str(to_dot(diagram, framed=framed).source), "svg")
+
+
+def _placed(source: str, format: str) -> bytes:
+    import pygraphviz
+
     graph = pygraphviz.AGraph(string=source)
     if format == "png":
         graph.graph_attr["dpi"] = DOTS_PER_INCH

@@ -98,6 +98,7 @@ ARROWS: dict[str, ArrowStyle] = {
     "removed": ArrowStyle(GREY, "not executed: removed by the compiler", "┈┈▷", "dotted", 1.2, "empty", GREY),
     "cut": ArrowStyle(VERMILLION, "detached: nothing flows", "╌╌┃", "dashed", 1.8, "tee", VERMILLION),
     "no path": ArrowStyle(GREY, "no derivative", "┈┈┤", "dotted", 1.2, "tee", GREY),
+    "mate": ArrowStyle(GREY, "joins a value with its derivative", "┈┈┈", "dotted", 0.9, "none"),
     "result": ArrowStyle(GREY, "result", "──▶", width=0.9),
 }
 """Kind of arrow -> its looks. `text` is its line in the legend."""
