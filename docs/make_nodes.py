@@ -54,7 +54,8 @@ def page() -> str:
 
 
 def _families() -> list[ModuleType]:
-    names = {getattr(nodes, name).__module__ for name in nodes.__all__ if issubclass(getattr(nodes, name), tg.Node)}
+    public = [getattr(nodes, name) for name in nodes.__all__]
+    names = {cls.__module__ for cls in public if isinstance(cls, type) and issubclass(cls, tg.Node)}
 
     def place(name: str) -> tuple[bool, int, str]:
         last = name.rpartition(".")[2]
@@ -86,7 +87,7 @@ def _node(cls: type[tg.Node]) -> str:
 def _call(cls: type[tg.Node]) -> str:
     """E.g. `Simp(p=3, E_min=1e-09, E_max=1)(rho: field) -> E: field`."""
     fields = ", ".join(_field(f) for f in attrs.fields(cls))
-    takes, gives = (", ".join(map(_port, ports)) for ports in (cls.inputs, cls.outputs))
+    takes, gives = (_ports(ports) for ports in (cls.inputs, cls.outputs))
     return f"{cls.__name__}({fields})({takes}) -> {gives}"
 
 
@@ -97,6 +98,11 @@ def _field(field: Any) -> str:
         return f"{field.name}={field.default.factory.__name__}()"
     shown = f"{field.default:g}" if isinstance(field.default, float) else repr(field.default)
     return f"{field.name}={shown}"
+
+
+def _ports(ports: Any) -> str:
+    """In words; what depends on the parameters of the node is not known here."""
+    return ", ".join(map(_port, ports)) if isinstance(ports, tuple) else "..."
 
 
 def _port(port: tg.Port) -> str:

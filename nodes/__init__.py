@@ -21,9 +21,11 @@ from .device import SolveResidual
 from .energy import ElementForm, ExternalWork, InverseSimp, StrainEnergy
 from .filters import AverageSensitivity, ConeWeights, DensityFilter, SensitivityFilter
 from .grid import Grid
-from .layers import Dense, Relu, Sin, Softplus, Tanh
+from .layers import Dense, LeakyRelu, Relu, Sin, Softplus, Tanh
 from .materials import Ramp, Simp
 from .multigrid import MultigridCG
+from .networks import MLP, FourierFeatures, FourierMLP, Siren, coordinates
+from .normalization import Affine, Normalize
 from .objectives import Compliance, VolumeFraction, WeightCases
 from .operators import ApplyOperator, Dyad, OnSupports
 from .pattern import ElementPattern
@@ -32,11 +34,14 @@ from .solve import ApplyFactor, Factor, LinearSolve
 from .solvers import AMG, BandCholesky, Cholmod, DirectSolver, Multifrontal, Pardiso, Solver, SuperLU
 from .stiffness import Assemble, ElementStiffness, Stiffness
 from .volume import Sigmoid, VolumeEnforcing, VolumeShift
+from .weights import Network, Pack, Reshape, Unpack
 from .wrappings import SimpCompliance, SimpDisplacement, SparseSolver
 
 __all__ = [
     "AMG",
+    "MLP",
     "Add",
+    "Affine",
     "ApplyFactor",
     "ApplyOperator",
     "Assemble",
@@ -58,21 +63,28 @@ __all__ = [
     "ElementStiffness",
     "ExternalWork",
     "Factor",
+    "FourierFeatures",
+    "FourierMLP",
     "Grid",
     "Hadamard",
     "Heaviside",
     "InverseSimp",
+    "LeakyRelu",
     "LinearSolve",
     "Multifrontal",
     "MultigridCG",
     "Multiply",
+    "Network",
+    "Normalize",
     "OnSupports",
+    "Pack",
     "Pardiso",
     "Passive",
     "Power",
     "Ramp",
     "Reciprocal",
     "Relu",
+    "Reshape",
     "Scale",
     "SensitivityFilter",
     "Shift",
@@ -81,6 +93,7 @@ __all__ = [
     "SimpCompliance",
     "SimpDisplacement",
     "Sin",
+    "Siren",
     "Softplus",
     "SolveResidual",
     "Solver",
@@ -91,8 +104,10 @@ __all__ = [
     "Sum",
     "SuperLU",
     "Tanh",
+    "Unpack",
     "VolumeEnforcing",
     "VolumeFraction",
     "VolumeShift",
     "WeightCases",
+    "coordinates",
 ]

@@ -89,17 +89,18 @@ class Sin(Node):
     def forward(self, xp: Any, *values: Any) -> Any:
         """sin(omega x)."""
         x, omega = values
-        return xp.sin(omega * x)
+        return xp.sin(xp.asarray(omega, dtype=x.dtype) * x)
 
 
 @tg.pointwise(Sin, "x")
 def _(node: Sin, xp: Any, x: Any, omega: Any) -> Any:
+    omega = xp.asarray(omega, dtype=x.dtype)
     return omega * xp.cos(omega * x)
 
 
 @tg.pointwise(Sin, "omega")
 def _(node: Sin, xp: Any, x: Any, omega: Any) -> Any:
-    return x * xp.cos(omega * x)
+    return x * xp.cos(xp.asarray(omega, dtype=x.dtype) * x)
 
 
 @tg.node
@@ -138,6 +139,33 @@ class Relu(Node):
 @tg.pointwise(Relu, "x")
 def _(node: Relu, xp: Any, y: Any) -> Any:
     return xp.astype(y > 0.0, y.dtype)
+
+
+@tg.node
+class LeakyRelu(Node):
+    """y = x for x > 0, slope x elsewhere, element by element; 0 <= slope < 1. x, y dimensionless.
+
+    Source: Maas, Hannun & Ng, Rectifier nonlinearities improve neural network acoustic models, ICML 2013 (slope 0.01).
+    """
+
+    inputs = (Port("x"),)
+    elementwise = True
+    slope: Any = tg.parameter(default=0.01, low=0.0, high=1.0)
+
+    def forward(self, xp: Any, *values: Any) -> Any:
+        """The formula above."""
+        x, slope = values
+        return xp.where(x > 0.0, x, xp.asarray(slope, dtype=x.dtype) * x)
+
+
+@tg.pointwise(LeakyRelu, "x")
+def _(node: LeakyRelu, xp: Any, x: Any, slope: Any) -> Any:
+    return xp.where(x > 0.0, xp.ones_like(x), xp.asarray(slope, dtype=x.dtype) * xp.ones_like(x))
+
+
+@tg.pointwise(LeakyRelu, "slope")
+def _(node: LeakyRelu, xp: Any, x: Any) -> Any:
+    return xp.where(x > 0.0, xp.zeros_like(x), x)
 
 
 @tg.node

@@ -69,6 +69,7 @@ class VolumeShift(ImplicitNode):
 
     inputs = (Port("x", "field"),)
     outputs = (Port("eta", "scalar"),)
+    jacobian: ClassVar[str] = "diagonal"
     tolerance: ClassVar[float] = 1e-10
     V: Any = tg.parameter(above=0.0, high=1.0)
     mask: Any = None

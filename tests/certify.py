@@ -29,6 +29,7 @@ from tograph.implicit import AdjointSolve, TangentSolve
 from tograph.node import Constant
 from tograph.residual import Residual, ResidualNorm
 from tograph.solvers import Newton
+from tograph.spec import array
 
 
 @attrs.frozen(eq=False)
@@ -119,6 +120,7 @@ HEURISTIC = {"radius": "the heuristic has no derivative in its radius"}
 BY_HAND = dict.fromkeys(("p", "E_min", "E_max", "nu"), "the rule by hand is for densities and loads only")
 WEIGHTS = tg.constant(normal(4, 4)), tg.constant(uniform(3, 4))
 MASK = np.arange(12).reshape(3, 4) % 3 == 0
+
 
 CERTIFIED: dict[type[Node], tuple[Example, ...]] = {
     # arithmetic
@@ -243,8 +245,24 @@ CERTIFIED: dict[type[Node], tuple[Example, ...]] = {
     ),
     n.Sin: (Example(n.Sin(omega=3.0), (normal(3, 4),)), Example(n.Sin(), (0.0,))),
     n.Tanh: (Example(n.Tanh(), (normal(3, 4),)), Example(n.Tanh(), (0.0,))),
+    n.LeakyRelu: (Example(n.LeakyRelu(0.3), (normal(3, 4) + np.where(MASK, 3.0, -3.0),)),),
     n.Relu: (Example(n.Relu(), (normal(3, 4) + np.where(MASK, 3.0, -3.0),)),),
     n.Softplus: (Example(n.Softplus(), (normal(3, 4),)), Example(n.Softplus(), (np.array([-40.0, 0.0, 40.0]),))),
+    n.Normalize: (
+        Example(n.Normalize(), (normal(3, 4, 2),)),
+        Example(n.Normalize("all", eps=0.1), (normal(3, 4),)),
+    ),
+    n.Affine: (Example(n.Affine(), (normal(3, 2, 4), normal(4), normal(4))),),
+    # networks
+    n.Pack: (Example(n.Pack(), (normal(3, 4), normal(2))),),
+    n.Unpack: (Example(n.Unpack(((2, 3), (4,)), ("W", "b")), (normal(10),)),),
+    n.Reshape: (Example(n.Reshape(array("array", a=3, b=4), array("field", ny=2, nx=6)), (normal(3, 4),)),),
+    n.MLP: (Example(n.MLP(width=3, depth=1, activation=n.Tanh()), (normal(4, 3, 2), normal(13))),),
+    n.Siren: (Example(n.Siren(width=3, depth=1, omega=2.0), (normal(4, 3, 2), normal(13))),),
+    n.FourierFeatures: (Example(n.FourierFeatures(m=3, scale=0.5), (normal(2, 3, 2),)),),
+    n.FourierMLP: (
+        Example(n.FourierMLP(width=2, depth=1, m=2, scale=0.5, activation=n.Tanh()), (normal(4, 2), normal(13))),
+    ),
     # materials
     n.Simp: (
         Example(n.Simp(p=2.7, E_min=1e-2, E_max=1.5), (uniform(3, 4),)),
