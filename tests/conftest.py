@@ -8,9 +8,11 @@ os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the order of a parallel sum changes its last digits
 
 import functools
+import gc
 import importlib
 import random
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -27,6 +29,14 @@ hypothesis.settings.load_profile("tograph")
 def root() -> Path:
     """The checkout."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _kept() -> Iterator[None]:
+    """What a file of tests leaves behind (frameworks, compiled programs) is not searched for garbage ever after."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

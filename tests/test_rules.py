@@ -30,6 +30,13 @@ FURTHER = ("curvature", "degenerate", "float32", "vmap", "jit vmap")
 KEYS = "import certify; print([e.node.key for es in certify.CERTIFIED.values() for e in es])"
 
 
+@pytest.fixture(params=EXAMPLES, scope="module")
+def example(request: pytest.FixtureRequest) -> Example:
+    """One row after the other, each through all its tests, which thus share what is compiled."""
+    row: Example = request.param
+    return row
+
+
 def defaults(graph: Graph) -> dict[str, np.ndarray]:
     return {source_of(edge).name: source_of(edge).default for edge in graph.inputs}
 
@@ -53,7 +60,6 @@ def test_every_example_is_of_its_row() -> None:
     assert all(type(example.node) is kind for kind, examples in CERTIFIED.items() for example in examples)
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
 def test_values_and_derivatives(example: Example) -> None:
     graph = example.graph()
     report = tg.check(graph, backends=BACKENDS)
@@ -67,7 +73,6 @@ def test_values_and_derivatives(example: Example) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("example", EXAMPLES)
 def test_float32(example: Example, backend: str) -> None:
     graph = example.graph()
     given = defaults(graph)
@@ -78,7 +83,6 @@ def test_float32(example: Example, backend: str) -> None:
         assert np.allclose(single[name], value, rtol=1e-4, atol=1e-4 * max(float(np.max(np.abs(value))), 1e-30))
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
 def test_json_round_trip(example: Example) -> None:
     for graph in (example.graph(), example.graph(wired=False)):
         again = Graph.from_dict(json.loads(json.dumps(graph.to_dict())))
@@ -88,7 +92,6 @@ def test_json_round_trip(example: Example) -> None:
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
 def test_graphs_built_twice_are_equal(example: Example) -> None:
     assert example.graph().hash == example.graph().hash
     assert example.graph(wired=False) == example.graph(wired=False)

@@ -12,7 +12,7 @@ from ..errors import SolveError
 from .judge import PARITY, SINGLE, Verdict, excused, judge, scatter, sentence
 from .measure import deviation, largest
 from .report import Row
-from .subject import ONCE, Draw, Subject
+from .subject import Draw, Subject
 
 SCALES = (1.0, 0.995)
 """The batch of `vmap`: the point itself, and one beside it."""
@@ -45,7 +45,7 @@ def pure(subject: Subject, drawn: Draw) -> Verdict:
 
 def single(subject: Subject, drawn: Draw) -> Verdict:
     """The value and the gradient of a float32 program: in float32 all through, and those of float64."""
-    low = Subject(subject.case, subject.backend, subject.runs, "float32", **ONCE)
+    low = Subject(subject.case, subject.backend, subject.runs, "float32")
     try:
         found = low.results(drawn.w)
     except SolveError as error:

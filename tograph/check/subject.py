@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import zlib
 from collections.abc import Callable, Mapping
@@ -12,12 +13,10 @@ import attrs
 import numpy as np
 
 from ..compiled import Function
+from ..plan import Label, Request
 from ..program import Program
 from .cases import WEIGHT, Case
 from .measure import direction, sizes
-
-ONCE: dict[str, Any] = {"compiled": False}
-"""For programs that run once or twice, for which compilation does not pay."""
 
 
 class Runs:
@@ -45,6 +44,7 @@ class Subject:
         self.still = self.program if case.still is case.graph else Program(case.still, backend, dtype=dtype, **options)
         self.point = {x: np.asarray(value) for x, value in case.values.items() if x in case.graph.input_names}
         self.changed: set[str] = set()
+        self._made: dict[tuple[str, tuple[str, ...]], Function] = {}
 
     def y(self, changed: Mapping[str, np.ndarray]) -> np.ndarray:
         """y with some inputs changed and detached edges held."""
@@ -67,15 +67,32 @@ class Subject:
 
     def tangent(self, x: str, v: np.ndarray, changed: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
         """J v for one input."""
-        _, found = self._run(self.program.jvp("y", x), {**self._given(changed or {}), f"{x}_dot": v})
-        return np.asarray(found, dtype=np.float64)
+        found = self._along(x, v, "y", "tangent", self._given(changed or {}))
+        return np.asarray(found["y", "tangent"], dtype=np.float64)
 
     def curved(self, x: str, v: np.ndarray, w: np.ndarray) -> np.ndarray:
         """H v, with H the Hessian of <w, y> in one input."""
         given, factor = self._weighted(w, {})
-        program = Program(self.case.graph, self.backend, **ONCE)
-        found = self._run(program.hvp(self.case.probe, x), {**given, f"{x}_dot": v})
-        return factor * np.asarray(found[2], dtype=np.float64)
+        found = self._along(x, v, self.case.probe, "hvp", given)
+        return factor * np.asarray(found[self.case.probe, x, "hvp"], dtype=np.float64)
+
+    def _along(self, x: str, v: np.ndarray, of: str, mode: str, given: Mapping[str, np.ndarray]) -> dict[Label, Any]:
+        """The derivative along one input by the program that serves all inputs, compiled once, the others resting.
+
+        Where another input spoils it (a rule raises, or 0 times what is not finite), by a program of this input alone.
+        """
+        resting = {f"{other}_dot": np.zeros_like(self.point[other]) for other in self.case.ports}
+        with contextlib.suppress(Exception):
+            found = self._run(self._directional(of, mode, tuple(self.case.ports)), {**given, **resting, f"{x}_dot": v})
+            if all(np.all(np.isfinite(value)) for value in found.values()):
+                return dict(found)
+        return dict(self._run(self._directional(of, mode, (x,)), {**given, f"{x}_dot": v}))
+
+    def _directional(self, of: str, mode: str, ports: tuple[str, ...]) -> Function:
+        if (mode, ports) not in self._made:
+            program, request = self.program, Request((of,), ports, mode)
+            self._made[mode, ports] = Function(program.graph, program.backend, request, dict, program.settings)
+        return self._made[mode, ports]
 
     def scaled(self, s: float) -> dict[str, np.ndarray]:
         """The point with the inputs that it is differentiated by times s."""

@@ -29,8 +29,11 @@ from .cases import WEIGHT, Case, rebuilt
 from .judge import DOT, judge
 from .measure import rounding_noise
 from .report import Row
-from .subject import ONCE, Draw, Runs
+from .subject import Draw, Runs
 from .walk import against_difference
+
+ONCE: dict[str, Any] = {"compiled": False}
+"""For programs of many vertices that run some dozens of times, for which compilation does not pay."""
 
 
 @node
