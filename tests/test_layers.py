@@ -61,7 +61,7 @@ AT_HOME = {
 
 # Module -> what it may import inside a function: methods of `Graph` and `Program` that hand over to a module above.
 INSIDE_FUNCTIONS: dict[str, tuple[str, ...]] = {
-    "tograph.graph": ("tograph.draw", "tograph.program", "tograph.serialize", "tograph.validate"),
+    "tograph.graph": ("tograph.draw", "tograph.inspect", "tograph.program", "tograph.serialize", "tograph.validate"),
     "tograph.compiled": ("tograph.explain",),
     "tograph.program": ("tograph.inspect",),
     "tograph.draw.render": ("pygraphviz",),  # a compiled library that only a picture needs

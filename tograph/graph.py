@@ -17,6 +17,7 @@ from .edge import Edge, Vertex
 from .errors import Finding, GraphError, a, declared_here
 
 if TYPE_CHECKING:
+    from .inspect.zero import WhyZero
     from .program import Program
 
 FORMAT = 1
@@ -146,6 +147,16 @@ class Graph:
         from .draw import draw
 
         return draw(self, path, **options)
+
+    def why_zero(self, of: str, wrt: str) -> WhyZero:
+        """Whether the derivative of an output with respect to an input is zero by structure, and why.
+
+        Raises:
+            TographError: unknown names; `GraphError` if the graph is not valid.
+        """
+        from .inspect.zero import structural
+
+        return structural(self, of, wrt)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `Graph.from_dict` reads it back."""

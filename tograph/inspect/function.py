@@ -18,6 +18,7 @@ from ..backends.base import map_arrays
 from ..compiled import Function
 from ..edge import Edge, Vertex
 from ..errors import HostError, SolveError
+from ..graph import source_of
 from ..hosting import on_host
 from ..lower import Step
 from ..node import Constant
@@ -88,10 +89,15 @@ class Inspection(Function):
             statistics=dict(sorted(order.items())),
             cosines=cosines,
             seconds={at[vertex]: t for vertex, t in seconds.items()},
+            inputs=self._given(values),
             failures={at[v]: error for v, error in self._host.errors.items()},
             fields={key(edge): value for edge, value in fields.items()} if self.keep == "fields" else None,
             again=lambda: self._values(values),
         )
+
+    def _given(self, values: list[Any]) -> dict[str, Any]:
+        names = [source_of(edge).name for edge in self.inputs]
+        return {name: self.backend.to_numpy(x) for name, x in zip(names, values, strict=True)}
 
     def _values(self, values: list[Any]) -> Mapping[Key, Any]:
         """The values on all edges, by one run more."""

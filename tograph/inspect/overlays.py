@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from ..draw.model import Overlay, Reading
 from ..explain import readable_bytes
 from .measure import Statistics
+from .nonfinite import distances
+from .rules import RuleDigits
 
 if TYPE_CHECKING:
     from .report import GradientReport, Key
@@ -21,7 +23,7 @@ def norms(report: GradientReport) -> Overlay:
 
 def values(report: GradientReport) -> Overlay:
     """Range of the values."""
-    wires = {key: Reading(s.norm, _range(s)) for key, s in report.statistics.items() if not _derived(report, key)}
+    wires = {key: Reading(s.norm, range_of(s)) for key, s in report.statistics.items() if not _derived(report, key)}
     return Overlay("values", "minimum .. maximum of the values", wires=wires, logarithmic=True)
 
 
@@ -40,14 +42,11 @@ def sparsity(report: GradientReport) -> Overlay:
 
 def nan(report: GradientReport) -> Overlay:
     """Where it is not finite: 0 at an origin, then the number of steps from the nearest one."""
-    steps: dict[int, Reading] = {}
-    for i, vertex in enumerate(report.plan.order):
-        own = [s for k in range(len(vertex.node.outputs)) if (s := report.statistics.get((i, k))) and not s.finite]
-        if own or i in report.failures:
-            before = [steps[report.position[e.vertex]] for e in vertex.edges if report.position[e.vertex] in steps]
-            far = 1 + min(r.number for r in before) if before else 0
-            word = "NaN" if any(s.nan for s in own) or not own else "Inf"
-            steps[i] = Reading(far, f"{word} ({far:.0f})" if far else f"{word}*")
+    steps = {}
+    for i, far in distances(report).items():
+        found = [s for k in range(len(report.plan.order[i].node.outputs)) if (s := report.statistics.get((i, k)))]
+        word = "Inf" if found and not any(s.nan for s in found) else "NaN"
+        steps[i] = Reading(far, f"{word} ({far})" if far else f"{word}*")
     wires = {k: Reading(s.nan + s.infinite, _bad(s)) for k, s in report.statistics.items() if not s.finite}
     return Overlay("nan", "not finite: * where it begins, (n) n steps after it", "steps", wires, steps)
 
@@ -84,6 +83,20 @@ def sensitivity(report: GradientReport) -> Overlay:
     return Overlay("sensitivity", "|derivative| |value| / |output|", "", wires, logarithmic=True)
 
 
+def digits(report: GradientReport) -> Overlay:
+    """Digits in which the rule of each derivative step agrees with difference quotients; see `worst_rules`."""
+    least: dict[str, RuleDigits] = {}
+    for rule in report.worst_rules().rules:
+        least.setdefault(rule.node, rule)
+    steps = {}
+    for i, vertex in enumerate(report.plan.order):
+        name = report.reader.name(vertex)
+        if name in least and report.reader.derived(vertex) and vertex.origin.role != "status":
+            wrong = "WRONG: " if least[name].verdict == "fail" else ""
+            steps[i] = Reading(least[name].digits, f"{wrong}{least[name].digits:.0f} digits")
+    return Overlay("digits", "digits in which the rules agree", "digits", {}, steps)
+
+
 OVERLAYS: dict[str, Callable[[GradientReport], Overlay]] = {
     "norms": norms,
     "values": values,
@@ -94,6 +107,7 @@ OVERLAYS: dict[str, Callable[[GradientReport], Overlay]] = {
     "time": time,
     "bytes": size,
     "nan": nan,
+    "digits": digits,
 }
 """What `GradientReport.overlay` knows."""
 
@@ -119,7 +133,8 @@ def _short(number: float) -> str:
     return f"{number:.2g}"
 
 
-def _range(s: Statistics) -> str:
+def range_of(s: Statistics) -> str:
+    """Minimum and maximum in words, or what is wrong with it."""
     if not s.finite:
         return _bad(s)
     return _short(s.min) if s.min == s.max else f"{_short(s.min)} .. {_short(s.max)}"

@@ -53,7 +53,9 @@ class Reader:
         lane, what = self.place(vertex).lane, vertex.node.title
         whose = f"{self.name(vertex)!r} ({what}, declared at {vertex.origin.where})"
         if vertex.origin.role == "accumulate":
-            return f"the sum of the cotangents of {whose}"
+            user = self.scene.user(self.place(vertex))
+            title = user.node.title if user else what
+            return f"the sum of the cotangents of {self.name(vertex)!r} ({title}, declared at {vertex.origin.where})"
         return whose if lane == "forward" else f"the {lane} step of {whose}"
 
     def is_input(self, vertex: Vertex) -> bool:

@@ -8,16 +8,26 @@ from typing import Any
 
 import attrs
 
+from ..check import Report
 from ..draw.model import Overlay
 from ..draw.places import base
 from ..edge import Edge, Vertex
 from ..errors import TographError, did_you_mean
 from ..explain import REQUESTS
 from ..plan import Label, Plan
+from ..spec import Spec
+from ..validate import all_specs
 from . import overlays
+from .health import Gains, Precision, Solves, gains, precision, solves
 from .measure import Statistics
+from .nonfinite import WhyNan, why_nan
+from .path import Path, path
 from .reading import Reader
+from .reproducer import reproducer
+from .rules import WorstRules, worst_rules
+from .summary import Summary, summary
 from .sums import Cancellation, cancellation
+from .zero import WhyZero, why_zero
 
 Key = tuple[int, int]
 """An executed edge: position of its vertex in `plan.order`, and output; as `Wire.tail, Wire.output` in a diagram."""
@@ -38,6 +48,7 @@ class GradientReport:
         statistics: of every executed edge whose value is an array (or a pair of them).
         cosines: (position of a sum of cotangents, number of the term) -> cosine of the angle between term and sum.
         seconds: position of a vertex -> wall time; of host nodes, and of all steps with `times=True`.
+        inputs: what the program was called with, by name, as NumPy arrays.
         failures: position of a host vertex -> what it raised.
     """
 
@@ -49,6 +60,7 @@ class GradientReport:
     cosines: Mapping[Key, float]
     seconds: Mapping[int, float]
     failures: Mapping[int, Exception]
+    inputs: Mapping[str, Any]
     _fields: Mapping[Key, Any] | None = attrs.field(alias="fields")
     _again: Callable[[], Mapping[Key, Any]] = attrs.field(alias="again")
 
@@ -80,6 +92,22 @@ class GradientReport:
     def of(self, edge: Edge) -> Statistics | None:
         """The statistics of an edge; None for a factor."""
         return self.statistics.get((self.position[edge.vertex], edge.index))
+
+    @cached_property
+    def heads(self) -> Mapping[str, int]:
+        """Declared name -> position of the executed step that gives its value."""
+        forward = [v for v in self.plan.order if not self.reader.derived(v) and not v.origin.part]
+        return {self.reader.name(v): self.position[v] for v in forward if v.origin.role == "forward"}
+
+    @cached_property
+    def declared_specs(self) -> Mapping[Vertex, tuple[Spec, ...]]:
+        """The specs of the declared vertices."""
+        return all_specs([*self.plan.graph.outputs.values(), *self.plan.graph.inputs])
+
+    def range(self, edge: Edge) -> str:
+        """Minimum and maximum of what an edge carries, in words."""
+        found = self.of(edge)
+        return overlays.range_of(found) if found else "a factor"
 
     def norm(self, edge: Edge) -> float:
         """The 2-norm of what an edge carries; 0 for a factor."""
@@ -113,6 +141,66 @@ class GradientReport:
         if name not in overlays.OVERLAYS:
             raise TographError(f"there is no overlay {name!r}. {did_you_mean(name, overlays.OVERLAYS)}")
         return overlays.OVERLAYS[name](self)
+
+    # The answers. Each is worked out in a module of its own.
+
+    def why_nan(self) -> WhyNan:
+        """Where NaN and infinity begin: all origins, forward ones first."""
+        return why_nan(self)
+
+    def why_zero(self, wrt: str, of: str | None = None) -> WhyZero:
+        """Why the derivative of `of` (the first output by default) with respect to an input is zero, if it is.
+
+        Raises:
+            TographError: unknown names.
+        """
+        return why_zero(self, wrt, of)
+
+    def path(self, start: str, end: str) -> Path:
+        """The shortest path between two nodes, with the norms of values and derivatives on it.
+
+        Raises:
+            TographError: there is no such node.
+        """
+        return path(self, start, end)
+
+    def worst_rules(self, checked: Report | None = None) -> WorstRules:
+        """The derivative rules that are wrong or least exact, by `tg.check` at the point of this run.
+
+        Args:
+            checked: a check that was made before, of the same graph; by default a quick one is made now.
+        """
+        if checked is None:
+            return self._worst_rules
+        return worst_rules(self, checked)
+
+    @cached_property
+    def _worst_rules(self) -> WorstRules:
+        return worst_rules(self)
+
+    def gains(self) -> Gains:
+        """How much each derivative step stretches what arrives: exploding and vanishing derivatives."""
+        return gains(self)
+
+    def solves(self) -> Solves:
+        """How factorisations and solves ended, forward and adjoint."""
+        return solves(self)
+
+    def precision(self) -> Precision:
+        """Where numbers have fewer bits than the program."""
+        return precision(self)
+
+    def summary(self) -> Summary:
+        """All of these but the rules, the most severe first."""
+        return summary(self)
+
+    def reproducer(self, node: str) -> str:
+        """A Python script that rebuilds one node with the values it was given here, runs it, and checks its rules.
+
+        Raises:
+            TographError: no such node; an input; a node that gives no array; a class that cannot be imported.
+        """
+        return reproducer(self, node)
 
     def cancellation(self) -> Cancellation:
         """Every sum of derivatives with its contributions: norms, cosines, and |sum| / sum |terms|."""
