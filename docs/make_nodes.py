@@ -112,7 +112,9 @@ def _port(port: tg.Port) -> str:
 
 def _differentiated(cls: type[tg.Node]) -> str:
     """How each input and parameter is differentiated in reverse mode, and where the node runs."""
-    ports = [port.name for port in cls.inputs] + [f.name for f in attrs.fields(cls) if "range" in f.metadata]
+    fixed = isinstance(cls.inputs, tuple)  # else they depend on the fields
+    ports = [port.name for port in cls.inputs] if fixed else ["inputs"]
+    ports += [f.name for f in attrs.fields(cls) if "range" in f.metadata]
     said = [f"`{port}` {_how(cls, port)}" for port in ports]
     host = ["host"] if cls.host is True else []
     return " · ".join([*host, *said])

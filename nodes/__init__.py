@@ -16,15 +16,19 @@ from tograph.arithmetic import (
 )
 from tograph.elementwise import Cast, Power, Reciprocal, Shift
 
+from .constitutive import StiffeningLaw, Stress
 from .convolution import Convolve, Spectrum
 from .device import SolveResidual
 from .energy import ElementForm, ExternalWork, InverseSimp, StrainEnergy
+from .equilibrium import InternalForce, NewtonSolve
 from .filters import AverageSensitivity, ConeWeights, DensityFilter, SensitivityFilter
 from .grid import Grid
 from .layers import Dense, LeakyRelu, Relu, Sin, Softplus, Tanh
 from .materials import Ramp, Simp
 from .multigrid import MultigridCG
 from .networks import MLP, FourierFeatures, FourierMLP, Siren, coordinates
+from .neural_energy import NeuralEnergy
+from .newton import NewtonRow, SparseNewton
 from .normalization import Affine, Normalize
 from .objectives import Compliance, VolumeFraction, WeightCases
 from .operators import ApplyOperator, Dyad, OnSupports
@@ -68,6 +72,7 @@ __all__ = [
     "Grid",
     "Hadamard",
     "Heaviside",
+    "InternalForce",
     "InverseSimp",
     "LeakyRelu",
     "LinearSolve",
@@ -75,6 +80,9 @@ __all__ = [
     "MultigridCG",
     "Multiply",
     "Network",
+    "NeuralEnergy",
+    "NewtonRow",
+    "NewtonSolve",
     "Normalize",
     "OnSupports",
     "Pack",
@@ -97,10 +105,13 @@ __all__ = [
     "Softplus",
     "SolveResidual",
     "Solver",
+    "SparseNewton",
     "SparseSolver",
     "Spectrum",
+    "StiffeningLaw",
     "Stiffness",
     "StrainEnergy",
+    "Stress",
     "Sum",
     "SuperLU",
     "Tanh",

@@ -88,12 +88,12 @@ def _integrate(grid: Grid, law: np.ndarray) -> np.ndarray:
     point = 1.0 / np.sqrt(3.0)
     total = np.zeros((2**grid.dim * grid.dim,) * 2)
     for at in product((-point, point), repeat=grid.dim):
-        b = _strain(np.asarray(at), half)
+        b = strain_matrix(np.asarray(at), half)
         total += b.T @ law @ b * float(np.prod(half))
     return total
 
 
-def _strain(at: np.ndarray, half: np.ndarray) -> np.ndarray:
+def strain_matrix(at: np.ndarray, half: np.ndarray) -> np.ndarray:
     """B at a point in [-1, 1]^dim: corner displacements -> (normal strains, engineering shears)."""
     dim = at.size
     signs = np.array(_PLANE if dim == 2 else [(*s, z) for z in (-1, 1) for s in _PLANE], dtype=float)

@@ -119,6 +119,7 @@ NO_WINDOW = {"radius": "ConeWeights and the filters need `max_radius` for a wire
 HEURISTIC = {"radius": "the heuristic has no derivative in its radius"}
 BY_HAND = dict.fromkeys(("p", "E_min", "E_max", "nu"), "the rule by hand is for densities and loads only")
 WEIGHTS = tg.constant(normal(4, 4)), tg.constant(uniform(3, 4))
+NETWORK = n.NeuralEnergy(width=4, strain_scale=1.0)
 MASK = np.arange(12).reshape(3, 4) % 3 == 0
 
 
@@ -339,6 +340,25 @@ CERTIFIED: dict[type[Node], tuple[Example, ...]] = {
     n.InverseSimp: (
         Example(n.InverseSimp(p=2.7, E_min=1e-2, E_max=1.5), (uniform(3, 4), uniform(3, 4))),
         Example(n.InverseSimp(E_min=1e-9), (np.full((3, 4), 0.5), uniform(3, 4)), constant=SMALL),
+    ),
+    # nonlinear materials and bodies
+    n.StiffeningLaw: (
+        Example(n.StiffeningLaw(k=2.0), (normal(4, 3), uniform(4))),
+        Example(n.StiffeningLaw(k=2.0), (normal(3, 6), uniform(3))),
+    ),
+    n.NeuralEnergy: (
+        Example(NETWORK, (normal(4, 3), uniform(4), NETWORK.initial(0))),
+        Example(attrs.evolve(NETWORK, convex=False, micro=()), (normal(4, 3), NETWORK.initial(0)[: -4 * 3])),
+    ),
+    n.Stress: (Example(n.Stress(NETWORK), (normal(4, 3), uniform(4), NETWORK.initial(0))),),
+    n.InternalForce: (
+        Example(n.InternalForce(n.StiffeningLaw(k=2.0), GRID), (uniform(3, 4), vector(), uniform(3, 4))),
+    ),
+    n.NewtonSolve: (
+        Example(
+            n.NewtonSolve(n.StiffeningLaw(k=2.0), GRID, fixed=CLAMPED[GRID], solver=n.SparseNewton(steps=2)),
+            (uniform(3, 4), 0.05 * vector(), uniform(3, 4)),
+        ),
     ),
     # objectives
     n.WeightCases: (

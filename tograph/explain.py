@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -137,7 +138,16 @@ def _savings(plan: Plan, once: list[Vertex]) -> tuple[str, ...]:
     saved = [c for c in plan.changes if c.by in SAVES and not (c.removed and isinstance(c.removed.node, Constant))]
     names = ", ".join(dict.fromkeys(map(_named, once)))
     hoisted = (f"computed on the first call only, since they do not depend on the inputs: {names}",) if once else ()
-    return tuple(dict.fromkeys((*(c.reason for c in saved), *hoisted)))
+    return tuple(dict.fromkeys((*(c.reason for c in saved), *hoisted, *_not_kept(plan))))
+
+
+def _not_kept(plan: Plan) -> Iterator[str]:
+    """A sentence per equation that is differentiated: memory does not grow with what it took to solve it."""
+    for vertex in (used.vertex for used in plan.used if used.how == "implicit"):
+        if vertex.origin.role == "forward":
+            steps = getattr(getattr(vertex.node, "solver", None), "steps", 1)
+            which = f", {steps} load steps or one" if steps > 1 else ""
+            yield f"{vertex.origin.name} is differentiated at its solution: nothing of its iteration is kept{which}"
 
 
 def _flops(vertex: Vertex, plan: Plan) -> int:

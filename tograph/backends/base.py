@@ -118,6 +118,16 @@ class Backend(abc.ABC):
         """The full Jacobian by AD, of shape (*output, *x)."""
         raise TographError(f"the {self.name} backend has no automatic differentiation")
 
+    def row_gradient(self, function: Callable[[Any], Any], x: Any) -> Any:
+        """d y / d x (..., k) of y (...) = function(x (..., k)) where each y depends on its own row of x alone."""
+        return self.vjp(function, x, self.xp.ones_like(x[..., 0]))
+
+    def row_hessian(self, function: Callable[[Any], Any], x: Any) -> Any:
+        """The second derivatives (..., k, k), as for `row_gradient`."""
+        xp = self.xp
+        ways = [xp.broadcast_to(row, x.shape) for row in xp.eye(x.shape[-1], dtype=x.dtype)]
+        return xp.stack([self.jvp(lambda z: self.row_gradient(function, z), x, way) for way in ways], axis=-1)
+
     def solve(self, matrix: Any, rhs: Any) -> Any:
         """matrix^-1 rhs (dense, rhs with columns); not finite where the matrix is singular, without raising."""
         return self.xp.linalg.solve(matrix, rhs)

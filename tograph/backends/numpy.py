@@ -1,4 +1,4 @@
-"""NumPy: the reference for forward values, and what host nodes run on. No compiler, no AD."""
+"""NumPy: the reference for forward values, and what host nodes run on. No compiler; AD of pointwise functions only."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import array_api_compat.numpy
 import numpy as np
 
 from .base import Backend
+from .jets import rowwise
 
 
 class NumpyBackend(Backend):
@@ -34,6 +35,14 @@ class NumpyBackend(Backend):
         moves = (np.eye(x.size) * steps).reshape(x.size, *x.shape)
         columns = [(function(x + d) - function(x - d)) / (2.0 * h) for d, h in zip(moves, steps, strict=True)]
         return np.stack(columns, axis=-1).reshape((*np.shape(columns[0]), *x.shape))
+
+    def row_gradient(self, function: Callable[[Any], Any], x: Any) -> Any:
+        """By jets."""
+        return rowwise(function, x)[0]
+
+    def row_hessian(self, function: Callable[[Any], Any], x: Any) -> Any:
+        """By jets."""
+        return rowwise(function, x)[1]
 
     def to_numpy(self, value: Any) -> Any:
         """Already NumPy."""
