@@ -11,24 +11,24 @@ networks, ICML 2017). The squares are a linear response of their own, for strain
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import attrs
 import numpy as np
 
 import tograph as tg
-from tograph import Axis, Port, Spec, SpecError
+from tograph import Port, Spec, SpecError
 
 from .constitutive import EnergyNode
+from .weights import Draw, Layout, Network
 
 
 @tg.node
-class NeuralEnergy(EnergyNode):
-    """psi(strain; a, weights) of a network, see the module; psi = 0 and d psi / d strain = 0 at zero strain.
+class NeuralEnergy(EnergyNode, Network):
+    """psi(strain; a, theta) of a network, see the module; psi = 0 and d psi / d strain = 0 at zero strain.
 
-    strain: (..., k), dimensionless; one field per name in `micro`: (...), of any range near [0, 1]; weights: params,
-    one vector, `weights_spec`; psi: (...), in the unit of stress that the weights are trained in. The same weights give
+    strain: (..., k), dimensionless; one field per name in `micro`: (...), of any range near [0, 1]; theta: the
+    weights, `weights_spec`; psi: (...), in the unit of stress that the weights are trained in. The same weights give
     the same values on every backend.
 
     Attributes:
@@ -46,79 +46,74 @@ class NeuralEnergy(EnergyNode):
     depth: int = attrs.field(default=2, validator=attrs.validators.ge(1))
     convex: bool = True
     strain_scale: float = attrs.field(default=1e-2, validator=attrs.validators.gt(0.0))
+    dtype: str = attrs.field(default="real", kw_only=True)
 
     @property
     def inputs(self) -> tuple[Port, ...]:  # type: ignore[override]
         """Strain, microstructure parameters, weights."""
-        return (Port("strain"), *(Port(name) for name in self.micro), Port("weights", "params|vector|array"))
+        return (Port("strain"), *(Port(name) for name in self.micro), Port("theta", "params|vector|array"))
 
-    @property
-    def shapes(self) -> list[tuple[int, ...]]:
-        """Of the parts of the vector of weights: per layer W, V, b and (from the second on) U; c; w, V_q, b_q."""
+    def layout(self) -> Layout:
+        """W1, V1, b1, W2, V2, b2, U2, ..., c, w, Vq, bq: normal with variance 1 / inputs, biases 0.
+
+        What is made positive starts smaller, so that the sums over units start near those of a free network.
+        """
         k, m, h = self.components, len(self.micro), self.width
-        layers = [(k, h), (m, h), (h,)] + [(k, h), (m, h), (h,), (h, h)] * (self.depth - 1)
-        return [*layers, (h,), (k, h), (m, h), (h,)]
-
-    @property
-    def weights_spec(self) -> Spec:
-        """The spec for a source of weights."""
-        return Spec("params", (Axis("weight", sum(map(math.prod, self.shapes))),))
-
-    def initial(self, seed: int = 0) -> np.ndarray:
-        """Random weights: normal with variance 1 / inputs, biases 0; what is made positive starts small."""
-        rng = np.random.default_rng(seed)
-        parts = []
-        for i, shape in enumerate(self.shapes):
-            part = rng.normal(size=shape) / math.sqrt(max(shape[0], 1)) if len(shape) > 1 else np.zeros(shape)
-            parts.append(part - math.log(self.width) if self.convex and i in self._grown() else part)
-        return np.concatenate([part.ravel() for part in parts])
-
-    def _grown(self) -> list[int]:
-        """Which parts are made positive: every U_l, and c."""
-        return [*range(6, len(self.shapes) - 4, 4), len(self.shapes) - 4]
+        shift = -math.log(h) if self.convex else 0.0
+        made: dict[str, tuple[tuple[int, ...], Draw]] = {}
+        for i in range(1, self.depth + 1):
+            made |= {f"W{i}": ((k, h), _normal()), f"V{i}": ((m, h), _normal()), f"b{i}": ((h,), _zeros)}
+            made |= {f"U{i}": ((h, h), _normal(shift))} if i > 1 else {}
+        ends: Layout = {"c": ((h,), _normal(shift)), "w": ((k, h), _normal())}
+        return {**made, **ends, "Vq": ((m, h), _normal()), "bq": ((h,), _zeros)}
 
     def infer(self, *specs: Spec) -> Spec:
         if specs[0].shape and specs[0].shape[-1] != self.components:
             raise SpecError(f"is {specs[0].label()}, not of {self.components} components", port="strain")
-        if specs[-1].shape != self.weights_spec.shape:
-            fix = "Use `node.weights_spec` for the source and `node.initial(seed)` for its default"
-            raise SpecError(
-                f"is {specs[-1].label()}, but {self.weights_spec.label()} is needed", port="weights", fix=fix
-            )
+        self.require_weights(specs[-1])
         return super().infer(*specs)
 
     def forward(self, xp: Any, *values: Any) -> Any:
-        strain, *micro, weights = values
+        strain, *micro, theta = values
         e = strain / self.strain_scale
         a = xp.stack(micro, axis=-1) if micro else None
-        parts = iter(self._parts(xp, weights))
+        part = self._cut(xp, theta)
         here: Any = None  # z at e
         start: Any = None  # z at 0, and along: its derivative along e
         along: Any = None
-        for layer in range(self.depth):
-            W, V, b = next(parts), next(parts), next(parts)
-            moved, still = xp.matmul(e, W), b if a is None else xp.matmul(a, V) + b
-            x, x0, t = moved + still, still, moved
-            if layer:
-                U = self._positive(xp, next(parts))
+        for i in range(1, self.depth + 1):
+            t, x0 = xp.matmul(e, part[f"W{i}"]), self._affine(xp, a, part[f"V{i}"], part[f"b{i}"])
+            x = t + x0
+            if i > 1:
+                U = self._positive(xp, part[f"U{i}"])
                 x, x0, t = xp.matmul(here, U) + x, xp.matmul(start, U) + x0, xp.matmul(along, U) + t
             here, start, along = _softplus(xp, x), _softplus(xp, x0), _sigmoid(xp, x0) * t
-        c, w, V, b = self._positive(xp, next(parts)), next(parts), next(parts), next(parts)
-        q = b if a is None else xp.matmul(a, V) + b
-        line = xp.matmul(e, w)
-        squares = 0.5 * (_softplus(xp, q) if self.convex else q) * line * line
-        psi = xp.sum(c * (here - start - along) + squares, axis=-1)
-        return self.strain_scale**2 * psi
+        q = self._positive(xp, self._affine(xp, a, part["Vq"], part["bq"]))
+        line = xp.matmul(e, part["w"])
+        network = self._positive(xp, part["c"]) * (here - start - along)
+        return self.strain_scale**2 * xp.sum(network + 0.5 * q * line * line, axis=-1)
 
-    def _parts(self, xp: Any, weights: Any) -> Iterator[Any]:
-        start = 0
-        for shape in self.shapes:
-            size = math.prod(shape)
-            yield xp.reshape(weights[start : start + size], shape)
-            start += size
+    def _affine(self, xp: Any, a: Any, V: Any, b: Any) -> Any:
+        return b if a is None else xp.matmul(a, V) + b
+
+    def _cut(self, xp: Any, theta: Any) -> dict[str, Any]:
+        """The arrays of weights by name."""
+        found, start = {}, 0
+        for name, (shape, _) in self.layout().items():
+            found[name] = xp.reshape(theta[start : start + math.prod(shape)], shape)
+            start += math.prod(shape)
+        return found
 
     def _positive(self, xp: Any, x: Any) -> Any:
         return _softplus(xp, x) if self.convex else x
+
+
+def _normal(shift: float = 0.0) -> Draw:
+    return lambda rng, shape: rng.normal(size=shape) / math.sqrt(max(shape[0], 1)) + shift
+
+
+def _zeros(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return np.zeros(shape)
 
 
 def _softplus(xp: Any, x: Any) -> Any:
