@@ -41,6 +41,33 @@ def test_the_subproblem_meets_its_conditions(m: int, rng: np.random.Generator) -
     assert np.all(slope[x <= 1e-6] > -1e-6) and np.all(slope[x >= 1 - 1e-6] < 1e-6)
 
 
+@pytest.mark.parametrize(
+    ("n", "m", "kind"), [(1, 5, "kept"), (40, 2, "opposite"), (40, 3, "missed"), (3000, 3, "kept")]
+)
+def test_the_subproblem_is_solved_where_it_is_hard(n: int, m: int, kind: str, rng: np.random.Generator) -> None:
+    """Kinks everywhere, constraints that contradict each other, or that nothing can keep."""
+    t = rng.uniform(size=n).round(1)
+    low, upp = t - rng.uniform(0.05, 0.5, n), t + rng.uniform(0.05, 0.5, n)
+    slopes = np.concatenate([-(rng.normal(size=(1, n)) ** 2), np.abs(rng.normal(size=(m, n)))])
+    p = (upp - t) ** 2 * (1.001 * np.maximum(slopes, 0.0) + 1e-3)
+    q = (t - low) ** 2 * (1.001 * np.maximum(-slopes, 0.0) + 1e-3)
+    if kind == "opposite":
+        p[2], q[2] = q[1], p[1]
+    value = np.concatenate([[1.0], rng.uniform(-0.02, 0.02, m) * n + (0.6 * n if kind == "missed" else 0.0)])
+    offset = value - (p / (upp - t) + q / (t - low)).sum(axis=1)
+    alpha, beta = np.maximum(0.0, low + 0.1 * (t - low)), np.minimum(1.0, upp - 0.1 * (upp - t))
+    model = Approximation(p, q, low, upp, alpha, beta, offset)
+    x, lam = solve_subproblem(model, 1000.0)
+    # The Karush-Kuhn-Tucker conditions, with y = max(0, lam - c).
+    left = model.values(x)[1:] - np.maximum(0.0, lam - 1000.0)
+    assert np.all(lam >= 0.0) and np.all(left <= 1e-8) and np.all(np.abs(left[lam > 0.0]) <= 1e-8)
+    weights = np.concatenate([[1.0], lam])
+    P, Q = weights @ p, weights @ q
+    slope = (P / (upp - x) ** 2 - Q / (x - low) ** 2) / (P / (upp - x) ** 2 + Q / (x - low) ** 2)
+    assert np.all(np.abs(slope[(x > alpha) & (x < beta)]) < 1e-9)
+    assert np.all(slope[x == alpha] > -1e-9) and np.all(slope[x == beta] < 1e-9)
+
+
 def test_contradicting_constraints_are_violated_by_a_finite_amount() -> None:
     # x >= 2 cannot be: the elastic variable takes what is missing, and x goes as far as it may.
     one, zero = np.ones((1, 1)), np.zeros((1, 1))

@@ -1,7 +1,7 @@
 """The method of moving asymptotes, plain and globally convergent.
 
 Sources: K. Svanberg, Int. J. Numer. Meth. Engng 24 (1987) 359-373 (MMA); SIAM J. Optim. 12 (2002) 555-573 (GCMMA); and
-his notes MMA and GCMMA - two methods for nonlinear optimization (2007), whose equation numbers stand below.
+his notes MMA and GCMMA - two methods for nonlinear optimization (2007), whose constants stand below.
 
 Inside, every variable runs from 0 to 1 between its bounds, t = (x - lower) / (upper - lower), and objective and
 constraints are divided by the mean size of their derivatives in t. The equations then need no scale of the user's, and
@@ -21,9 +21,9 @@ from .subproblem import Approximation, solve
 from .variables import Floats
 
 START, SLOWER, FASTER = 0.5, 0.7, 1.2
-"""How far the first asymptotes are away; by what they come closer and go away (2007, eq. 3.11 - 3.13)."""
+"""How far the first asymptotes are away; by what they come closer and go away."""
 NEAREST, FARTHEST = 0.01, 10.0
-"""Limits of the distance between a variable and its asymptotes (2007, eq. 3.14)."""
+"""Limits of the distance between a variable and its asymptotes."""
 INNER = 30
 """The most inner iterations of GCMMA."""
 ROUNDING = 1e-12
@@ -98,7 +98,7 @@ class GCMMA(_MovingAsymptotes):
         """The first conservative solution; the design itself if none of `INNER` is."""
         here = Here.of(problem, point)
         low, upp = asymptotes(here.t, state)
-        rho = np.full(len(here.values), 0.1)  # eq. 4.6: a tenth of the mean |derivative|, which is 1 here
+        rho = np.full(len(here.values), 0.1)  # a tenth of the mean |derivative|, which is 1 here
         limits = limits_of(self.move, problem)
         after = {"older": state["old"], "old": here.t, "low": low, "upp": upp}
         for _ in range(INNER):
@@ -117,7 +117,7 @@ class GCMMA(_MovingAsymptotes):
 
 
 def _growth(here: Here, model: Approximation, t: Floats) -> float:
-    """By what the approximations grow at t with rho: d of 2007, eq. 4.3."""
+    """By what the approximations grow at t with rho: d in the notes."""
     terms = (model.upp - model.low) * (t - here.t) ** 2 / ((model.upp - t) * (t - model.low))
     return float(terms.sum()) or math.inf
 
@@ -174,7 +174,7 @@ def _stacked(problem: Formulation, values: dict[str, float]) -> Floats:
 
 
 def asymptotes(t: Floats, state: dict[str, Any]) -> tuple[Floats, Floats]:
-    """L and U: closer where a variable turned, farther where it went on (2007, eq. 3.11 - 3.14)."""
+    """L and U: closer where a variable turned, farther where it went on."""
     older, old = state["older"], state["old"]
     if older is None or old is None:
         return t - START, t + START
@@ -185,10 +185,10 @@ def asymptotes(t: Floats, state: dict[str, Any]) -> tuple[Floats, Floats]:
 
 
 def approximate(here: Here, low: Floats, upp: Floats, move: Any, rho: Floats | None) -> Approximation:
-    """The approximations at a point (2007, eq. 3.2 - 3.8; with `rho` eq. 4.1 - 4.2).
+    """The approximations at a point; with `rho` those of GCMMA.
 
     Without `rho` the term that keeps p and q positive is 1e-3 of the mean derivative, which is 1: for 100 variables and
-    f ~ 1 the 1e-5 of eq. 3.3, for more of them in proportion.
+    f ~ 1 the 1e-5 of the notes, for more of them in proportion.
     """
     up, down = np.maximum(here.slopes, 0.0), np.maximum(-here.slopes, 0.0)
     extra = 1e-3 if rho is None else rho[:, None]

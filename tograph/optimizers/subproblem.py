@@ -1,33 +1,26 @@
-"""The convex separable subproblem of MMA, and a primal-dual interior-point method for it.
+"""The convex separable subproblem of MMA, solved in the few variables of its dual.
 
     minimize    sum_j [p_0j / (U_j - x_j) + q_0j / (x_j - L_j)] + sum_i (c y_i + y_i^2 / 2)
-    subject to  sum_j [p_ij / (U_j - x_j) + q_ij / (x_j - L_j)] - y_i <= b_i,   i = 1 .. m,
+    subject to  g_i(x) = b_i + sum_j [p_ij / (U_j - x_j) + q_ij / (x_j - L_j)] <= y_i,   i = 1 .. m,
                 alpha <= x <= beta,  y >= 0.
 
 The y_i keep it solvable where the constraints contradict each other; at a large price c they are 0 wherever they can
-be. Sources: K. Svanberg, Int. J. Numer. Meth. Engng 24 (1987) 359-373, and MMA and GCMMA - two methods for nonlinear
-optimization (2007), section 5, for a_i = 0, where his variable z vanishes.
+be. Sources: K. Svanberg, Int. J. Numer. Meth. Engng 24 (1987) 359-373, where the dual is derived, and his notes MMA and
+GCMMA - two methods for nonlinear optimization (2007) for the y_i.
 
-With multipliers lam of the constraints, xi and eta of alpha <= x and x <= beta, mu of y >= 0, slacks s, and
+For multipliers lam >= 0 the Lagrangian falls apart into the variables. With P = p_0 + lam p, Q = q_0 + lam q, each of
+psi_j(x) = P_j / (U_j - x) + Q_j / (x - L_j) is least where sqrt(P_j) (x - L_j) = sqrt(Q_j) (U_j - x), that is at
 
-    P = p_0 + sum_i lam_i p_i,   Q = q_0 + sum_i lam_i q_i,   psi'_j = P_j / (U_j - x_j)^2 - Q_j / (x_j - L_j)^2,
+    x_j(lam) = (sqrt(P_j) L_j + sqrt(Q_j) U_j) / (sqrt(P_j) + sqrt(Q_j)), kept in [alpha_j, beta_j],
+    y_i(lam) = max(0, lam_i - c).
 
-the KKT conditions, relaxed by eps > 0, are (2007, eq. 5.9)
+What is left is a concave function of lam, W(lam) = min over x and y of the Lagrangian, with
 
-    psi' - xi + eta = 0,     c + y - lam - mu = 0,     g(x) - y - b + s = 0,
-    xi (x - alpha) = eps,    eta (beta - x) = eps,     mu y = eps,     lam s = eps.
+    W' = g(x(lam)) - y(lam),     -W'' = G diag(1 / psi'') G^T + diag(1 where y > 0),
 
-Newton's step on them, with dxi, deta, dmu, ds eliminated, G = dg/dx, and
-
-    D_x = psi'' + xi / (x - alpha) + eta / (beta - x),     r_x = psi' - eps / (x - alpha) + eps / (beta - x),
-    D_y = 1 + mu / y,                                      r_y = c + y - lam - eps / y,
-    D_l = s / lam,                                         r_l = g - y - b + eps / lam,
-
-reads   D_x dx + G^T dlam = -r_x,    D_y dy - dlam = -r_y,    G dx - dy - D_l dlam = -r_l,    hence
-
-    (G D_x^-1 G^T + D_y^-1 + D_l) dlam = r_l - G D_x^-1 r_x + D_y^-1 r_y:
-
-a dense system in the m constraints, and vectors in the n variables.
+where G = dg/dx has only the columns of the variables between alpha and beta: the others do not move. W is maximised
+over lam >= 0 by Newton's method on the multipliers that are not held at 0 (D. P. Bertsekas, SIAM J. Control Optim. 20
+(1982) 221-246): a system in the m constraints at most, and vectors in the n variables.
 """
 
 from __future__ import annotations
@@ -37,10 +30,13 @@ import numpy as np
 
 from .variables import Floats
 
-ACCURACY = 1e-9
-"""The last eps; the first is 1, and each is a tenth of the one before."""
-HALVINGS, PATIENCE = 30, 5
-"""After so many halvings, or weak steps in a row, rounding hides any further progress."""
+ROUNDING, ACCURACY = 1e-13, 1e-9
+"""Largest error of a constraint: the rounding of its sum, relative to the size of its terms, and an absolute one."""
+STEPS, HALVINGS = 200, 40
+NEARLY = 1e-9
+"""A multiplier this small, relative to 1 and the others, counts as 0 where it falls."""
+FARTHEST = 10.0
+"""In one step a multiplier grows by no more than this times 1 + itself: W'' may vanish where all x are at limits."""
 
 
 @attrs.frozen(eq=False)
@@ -68,110 +64,84 @@ class Approximation:
 
 
 @attrs.frozen(eq=False)
-class _State:
-    """The unknowns, and their steps."""
+class _Dual:
+    """The dual function at some multipliers: x, W, W', -W'', and the error of W' that is rounding; shapes as above."""
 
-    x: Floats
-    y: Floats
     lam: Floats
-    xi: Floats
-    eta: Floats
-    mu: Floats
-    s: Floats
+    x: Floats
+    value: float
+    slope: Floats
+    curvature: Floats
+    noise: Floats
 
-    def moved(self, step: _State, length: float) -> _State:
-        return _State(*(a + length * b for a, b in zip(_parts(self), _parts(step), strict=True)))
+    @property
+    def moves(self) -> Floats:
+        """Which multipliers are not held at 0; one that is nearly there and would fall further is."""
+        return (self.lam > NEARLY * (1.0 + self.lam.max(initial=0.0))) | (self.slope > 0.0)
 
-
-def _parts(state: _State) -> tuple[Floats, ...]:
-    return state.x, state.y, state.lam, state.xi, state.eta, state.mu, state.s
+    @property
+    def solved(self) -> bool:
+        """Whether every constraint holds, and those with a multiplier hold with equality."""
+        return bool(np.all(np.abs(self.slope[self.moves]) <= self.noise[self.moves]))
 
 
 def solve(problem: Approximation, price: float) -> tuple[Floats, Floats]:
     """The x and the multipliers lam of the solution, shapes (n,) and (m,)."""
-    m = len(problem.offset) - 1
-    x = 0.5 * (problem.alpha + problem.beta)
-    ones = np.ones(m)
-    # Where a multiplier of a bound starts: eps = 1 with its distance, but at least 1 (2007, section 5.5).
-    xi, eta = np.maximum(1.0, 1.0 / (x - problem.alpha)), np.maximum(1.0, 1.0 / (problem.beta - x))
-    state = _State(x, ones, ones, xi, eta, np.full(m, max(1.0, 0.5 * price)), ones)
-    eps = 1.0
-    while eps > ACCURACY:
-        state = _newton(problem, price, state, eps)
-        eps *= 0.1
-    return state.x, state.lam
+    here = _dual(problem, price, np.ones(len(problem.offset) - 1))
+    for _ in range(STEPS):
+        if here.solved:
+            break
+        after = _better(problem, price, here)
+        if after is None:  # rounding hides any further progress
+            break
+        here = after
+    return here.x, here.lam
 
 
-def _newton(problem: Approximation, price: float, state: _State, eps: float) -> _State:
-    """Damped Newton steps until the relaxed conditions hold to 0.9 eps (2007, section 5.3)."""
-    residual, weak = _residual(problem, price, state, eps), 0
-    while np.abs(residual).max() > 0.9 * eps and weak < PATIENCE:
-        step = _step(problem, price, state, eps)
-        length, size = _longest(problem, state, step), float(np.linalg.norm(residual))
-        for _ in range(HALVINGS):
-            trial = state.moved(step, length)
-            residual = _residual(problem, price, trial, eps)
-            if np.linalg.norm(residual) < size:
-                break
-            length *= 0.5
-        else:
-            return state
-        state, weak = trial, weak + 1 if np.linalg.norm(residual) > 0.9 * size else 0
-    return state
-
-
-def _slopes(problem: Approximation, state: _State) -> tuple[Floats, Floats, Floats]:
-    """psi', psi'' and G at a state."""
-    ux, xl = 1.0 / (problem.upp - state.x), 1.0 / (state.x - problem.low)
-    weights = np.concatenate([[1.0], state.lam])
+def _dual(problem: Approximation, price: float, lam: Floats) -> _Dual:
+    weights = np.concatenate([[1.0], lam])
     P, Q = weights @ problem.p, weights @ problem.q
-    first = P * ux**2 - Q * xl**2
-    second = 2.0 * (P * ux**3 + Q * xl**3)
-    return first, second, problem.p[1:] * ux**2 - problem.q[1:] * xl**2
+    a, b = np.sqrt(P), np.sqrt(Q)
+    least = (a * problem.low + b * problem.upp) / (a + b)
+    x = np.clip(least, problem.alpha, problem.beta)
+    ux, xl = 1.0 / (problem.upp - x), 1.0 / (x - problem.low)
+    y = np.maximum(0.0, lam - price)
+    sums = problem.p @ ux + problem.q @ xl
+    slope = problem.offset[1:] + sums[1:] - y
+    value = float(P @ ux + Q @ xl + lam @ (problem.offset[1:] - y) + (price * y + 0.5 * y**2).sum())
+    free = least == x
+    G = (problem.p[1:, free] * ux[free] ** 2) - problem.q[1:, free] * xl[free] ** 2
+    second = 2.0 * (P[free] * ux[free] ** 3 + Q[free] * xl[free] ** 3)
+    curvature = (G / second) @ G.T + np.diag((lam > price).astype(np.float64))
+    noise = ACCURACY + ROUNDING * (sums[1:] + np.abs(problem.offset[1:]) + y)
+    return _Dual(lam, x, value, slope, curvature, noise)
 
 
-def _residual(problem: Approximation, price: float, state: _State, eps: float) -> Floats:
-    first, _, _ = _slopes(problem, state)
-    g = problem.values(state.x)[1:]
-    return np.concatenate(
-        [
-            first - state.xi + state.eta,
-            price + state.y - state.lam - state.mu,
-            g - state.y + state.s,
-            state.xi * (state.x - problem.alpha) - eps,
-            state.eta * (problem.beta - state.x) - eps,
-            state.mu * state.y - eps,
-            state.lam * state.s - eps,
-        ]
-    )
+def _better(problem: Approximation, price: float, here: _Dual) -> _Dual | None:
+    """A point with a larger W along Newton's step; None if there is none."""
+    step = _step(here)
+    length = 1.0
+    for _ in range(HALVINGS):
+        lam = np.maximum(0.0, here.lam + length * step)
+        there = _dual(problem, price, lam)
+        gain = float(here.slope @ (lam - here.lam))
+        # Near the solution W changes by less than its rounding; there a smaller slope tells the same.
+        flatter = np.abs(there.slope[there.moves]).max(initial=0.0) < 0.9 * np.abs(here.slope[here.moves]).max()
+        close = abs(gain) <= 1e-12 * abs(here.value)
+        if there.value >= here.value + 1e-4 * gain or (close and flatter):
+            return there
+        length *= 0.5
+    return None
 
 
-def _step(problem: Approximation, price: float, state: _State, eps: float) -> _State:
-    first, second, G = _slopes(problem, state)
-    above, below = state.x - problem.alpha, problem.beta - state.x
-    D_x = second + state.xi / above + state.eta / below
-    D_y = 1.0 + state.mu / state.y
-    r_x = first - eps / above + eps / below
-    r_y = price + state.y - state.lam - eps / state.y
-    r_l = problem.values(state.x)[1:] - state.y + eps / state.lam
-    matrix = (G / D_x) @ G.T + np.diag(1.0 / D_y + state.s / state.lam)
-    dlam = np.asarray(np.linalg.solve(matrix, r_l - G @ (r_x / D_x) + r_y / D_y), dtype=np.float64)
-    dx = -(r_x + dlam @ G) / D_x
-    dy = (dlam - r_y) / D_y
-    return _State(
-        dx,
-        dy,
-        dlam,
-        (eps - state.xi * dx) / above - state.xi,
-        (eps + state.eta * dx) / below - state.eta,
-        (eps - state.mu * dy) / state.y - state.mu,
-        (eps - state.s * dlam) / state.lam - state.s,
-    )
-
-
-def _longest(problem: Approximation, state: _State, step: _State) -> float:
-    """The longest step, up to 1, that keeps everything positive (2007, eq. 5.24: 1 / 1.01 of the way)."""
-    positive = [*_parts(state)[1:], state.x - problem.alpha, problem.beta - state.x]
-    falling = [*_parts(step)[1:], step.x, -step.x]
-    worst = max(float((-d / v).max(initial=0.0)) for v, d in zip(positive, falling, strict=True))
-    return 1.0 / max(1.0, 1.01 * worst)
+def _step(here: _Dual) -> Floats:
+    """Newton's step of the multipliers that move, at most `FARTHEST`."""
+    moves = np.flatnonzero(here.moves)
+    matrix = here.curvature[np.ix_(moves, moves)]
+    # Two constraints with the same gradient, such as both sides of an equality, make it singular.
+    size = float(np.trace(matrix)) or 1.0
+    regular = matrix + 1e-12 * size * np.eye(len(moves))
+    step = -here.lam
+    step[moves] = np.linalg.solve(regular, here.slope[moves])
+    most = FARTHEST * (1.0 + here.lam)
+    return np.asarray(step * min(1.0, float((most / np.maximum(np.abs(step), 1e-300)).min(initial=1.0))))
