@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,18 @@ import pytest
 import tograph as tg
 from test_optimizers import BEST, A, rods
 from tograph import nodes as n
-from tograph.optimizers import GCMMA, METHODS, MMA, Geometric, Optax, Scipy, Stage, TorchOptim
+from tograph.optimizers import (
+    GCMMA,
+    METHODS,
+    MMA,
+    Checkpoints,
+    Geometric,
+    Optax,
+    Scipy,
+    Stage,
+    TorchOptim,
+    load_checkpoint,
+)
 from tograph.optimizers.subproblem import Approximation
 from tograph.optimizers.subproblem import solve as solve_subproblem
 from tograph.problems import Problem, cantilever_with_hole, mbb
@@ -322,3 +334,60 @@ def test_the_best_design_is_kept() -> None:
     best = min((row for row in result.history if row["size"] <= 1.001), key=lambda row: row["cost"])
     assert result.best_values["cost"] == best["cost"]
     assert result.solves == 0
+
+
+# Network weights.
+
+
+def _network() -> tg.Graph:
+    """A network of one hidden layer that is fitted to 20 points: four arrays of weights without bounds."""
+    rng = np.random.default_rng(1)
+    x = rng.uniform(-1.0, 1.0, (20, 2))
+    arrays = tg.Spec("array", (tg.Axis("sample", 20), tg.Axis("feature", 2)))
+    target = tg.constant(x[:, :1] * x[:, 1:], tg.Spec("array", (tg.Axis("sample", 20), tg.Axis("unit", 1))), name="t")
+    shapes = {"W1": (2, 6), "b1": (6,), "W2": (6, 1), "b2": (1,)}
+    axes = {name: tuple(tg.Axis("unit", size) for size in shape) for name, shape in shapes.items()}
+    W1, b1, W2, b2 = inputs = [tg.source(name, tg.Spec("params", of)) for name, of in axes.items()]
+    hidden = n.Tanh()(n.Dense()(tg.constant(x, arrays, name="x"), W1, b1))
+    error = n.Dense()(hidden, W2, b2) - target
+    return tg.Graph(inputs, {"loss": n.Sum()(error * error)}, name="network")
+
+
+NETWORK = _network()
+WEIGHTS = {"W1": np.full((2, 6), 0.1) * np.arange(6), "b1": np.linspace(-1, 1, 6), "W2": np.ones((6, 1)), "b2": [0.0]}
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_weights_of_a_network_are_designed(backend: str, dtype: str) -> None:
+    program = NETWORK.compile(backend, dtype=dtype)
+    own = {name: np.asarray(w, dtype=dtype) for name, w in WEIGHTS.items()}
+    losses = {}
+    for method in (Scipy("L-BFGS-B"), TorchOptim("Adam", {"lr": 0.05}), Optax(optax.adam(0.05))):
+        found = tg.optimize(program, own, minimize="loss", design=tuple(WEIGHTS), method=method, max_iter=60, tol=0.0)
+        assert {name: w.shape for name, w in found.best_design.items()} == {k: np.shape(w) for k, w in WEIGHTS.items()}
+        again = program(**{name: np.asarray(w, dtype=dtype) for name, w in found.best_design.items()})
+        assert float(again["loss"]) == pytest.approx(found.best_values["loss"], rel=1e-5)
+        losses[type(method).__name__] = found.best_values["loss"]
+    first = float(program(**own)["loss"])
+    assert losses["Scipy"] < 0.05 * first and losses["TorchOptim"] < 0.2 * first
+    assert losses["Optax"] == pytest.approx(losses["TorchOptim"], rel=1e-3)
+
+
+def test_the_record_of_a_run_in_single_precision_is_in_single_precision(tmp_path: Path) -> None:
+    """It holds one gradient per evaluation, and no designs; a run that goes on from it is the same to the last bit."""
+    program = NETWORK.compile("torch", dtype="float32")
+    call: Any = {"minimize": "loss", "design": tuple(WEIGHTS), "method": "l-bfgs-b", "tol": 0.0, "max_iter": 12}
+    whole = tg.optimize(program, WEIGHTS, **call)
+    kept = tmp_path / "checkpoint"
+
+    def stop(now: tg.Iteration) -> bool:
+        return now.number == 7
+
+    tg.optimize(program, WEIGHTS, **call, observers=[Checkpoints(kept, share=1.0), stop])
+    checkpoint = load_checkpoint(kept)
+    record = checkpoint.position.state["record"]
+    assert [sorted(entry) for entry in record[1:]] == [["digest", "gradients", "values"]] * 6
+    assert record[3]["gradients"]["loss"].dtype == np.float32
+    rest = tg.optimize(program, WEIGHTS, **call, resume=checkpoint)
+    assert rest.iterations == 12 and all(np.array_equal(rest.design[k], w) for k, w in whole.design.items())

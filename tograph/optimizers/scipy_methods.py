@@ -8,6 +8,7 @@ gradients: played to a fresh optimiser it brings that to the very same place, wi
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -74,8 +75,7 @@ class Scipy:
         """The design that the optimiser asks for next, or the one it ends with."""
         if state["final"]:
             return point.design.copy(), {**state, "ended": state["final"]}
-        entry = {"design": point.design, "values": point.values, "gradients": point.gradients}
-        record = (*state["record"], entry)
+        record = (*state["record"], _entry(problem, point, first=not state["record"]))
         talk = self._talk(problem, record)
         over, question = _next_design(problem, talk)
         if not over:
@@ -106,13 +106,27 @@ class Scipy:
         spent = problem.extra_evaluations
         for entry in record:
             over, question = _next_design(problem, talk)
-            wanted = None if over else np.clip(question.reshape(entry["design"].shape), problem.lower, problem.upper)
-            if wanted is None or not np.array_equal(wanted, entry["design"]):
+            wanted = None if over else np.clip(question.reshape(problem.lower.shape), problem.lower, problem.upper)
+            if wanted is None or _digest(wanted) != entry["digest"]:
                 raise TographError(f"{self.name} does not repeat its own record. Was SciPy changed since?")
             talk.answer(entry)
         # What is computed again only to come back to the same place has been counted before.
         talk.told, problem.extra_evaluations = len(record), spent
         return talk
+
+
+def _entry(problem: Formulation, point: Point, first: bool) -> dict[str, Any]:
+    """What the record keeps of an answer: the optimiser asks for the same designs again, so a hash of them will do.
+
+    Gradients are kept in the precision in which they were computed.
+    """
+    gradients = {name: np.asarray(g, dtype=problem.program.dtype) for name, g in point.gradients.items()}
+    start = {"design": point.design} if first else {}
+    return {"digest": _digest(point.design), "values": point.values, "gradients": gradients, **start}
+
+
+def _digest(design: Floats) -> str:
+    return hashlib.sha256(np.ascontiguousarray(design).tobytes()).hexdigest()
 
 
 @attrs.frozen(eq=False)
