@@ -354,7 +354,12 @@ def _network() -> tg.Graph:
 
 
 NETWORK = _network()
-WEIGHTS = {"W1": np.full((2, 6), 0.1) * np.arange(6), "b1": np.linspace(-1, 1, 6), "W2": np.ones((6, 1)), "b2": [0.0]}
+WEIGHTS = {
+    "W1": np.full((2, 6), 0.1) * np.arange(6),
+    "b1": np.linspace(-1, 1, 6),
+    "W2": np.ones((6, 1)),
+    "b2": np.zeros(1),
+}
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
