@@ -15,6 +15,7 @@ import torch
 import tograph as tg
 from tograph import Node, Port, Report, TographError
 from tograph import nodes as n
+from tograph.check import BACKENDS
 from tograph.check.measure import differentiate, one_sided, rounding_noise, taylor
 from tograph.method import Derivative
 from tograph.problems import cantilever, mbb
@@ -85,11 +86,12 @@ def test_a_correct_rule_passes() -> None:
     report = tg.check_node(faulty("Good", good), X)
     assert report.passed and report.counts() == {"pass": len(report.rows)}
     assert {row.test for row in report.rows} == {
-        *("value", "gradient", "linear jvp", "linear vjp", "dot product", "taylor", "difference"),
-        *("curvature", "degenerate", "pure", "float32", "jit vmap", "vmap"),
+        *("value", "gradient", "linear jvp", "linear vjp", "dot product", "change", "taylor"),
+        *("difference", "curvature", "degenerate", "pure", "float32", "jit vmap", "vmap"),
     }
-    slopes = [row.value for row in report.rows if row.test == "taylor"]
-    assert slopes == pytest.approx([2.0] * len(slopes), abs=0.05)
+    for order, test in enumerate(("change", "taylor"), 1):
+        slopes = [row.value for row in report.rows if row.test == test]
+        assert slopes == pytest.approx([order] * len(BACKENDS), abs=0.05)
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])

@@ -271,11 +271,13 @@ def test_a_quick_check_as_a_page(here: Path) -> None:
 
 
 def test_a_failed_check_has_exit_code_1(user_file: Path) -> None:
-    result = invoke("check", "beam.py:wrong_rule", "--backend", "jax", "--json")
+    result = invoke("check", "beam.py:wrong_rule", "--backend", "jax", "--json", "--html", "check.html")
     assert result.exit_code == 1
     report = json.loads(result.stdout)
     assert report["passed"] is False
     assert "half" in {row["node"] for row in report["rows"] if row["verdict"] == "fail"}
+    page = (user_file / "check.html").read_text(encoding="utf-8")
+    assert page.count("node failing") == 1 and '<g id="half" class="node failing">' in page
 
 
 # draw

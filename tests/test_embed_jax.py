@@ -349,6 +349,25 @@ def test_a_missing_rule_is_named() -> None:
         jax.jvp(f, (X,), (X,))
 
 
+def test_scalars_of_a_host_function_keep_their_shape_and_digits() -> None:
+    """A float64 crosses to the host and back as two words of 32 bits; a scalar is to come out with shape ()."""
+    x, s = tg.source("x", GRID.field()), tg.source("s", tg.Spec("scalar"))
+    total = tg.host(
+        lambda x, s: s * np.sum(x),
+        output=tg.Spec("scalar"),
+        vjp=lambda ct, x, s: (ct * s * np.ones_like(x), ct * np.sum(x)),
+    )
+    f = Graph([x, s], {"c": total(x, s)}).compile("jax").as_jax("c")
+    one = jax.value_and_grad(f, argnums=(0, 1))
+    many, scales = np.stack([X, 2.0 * X]), np.array([1.0, 2.0]) / 3.0
+    known = scales * many.sum((1, 2)), (scales[:, None, None] * np.ones_like(many), many.sum((1, 2)))
+    for found in (jax.vmap(one)(many, scales), jax.jit(jax.vmap(one))(many, scales)):
+        jax.tree.map(lambda a, b: close(a, b, 1e-15), found, known)
+    first = jax.tree.map(lambda value: value[0], known)
+    for found in (one(X, scales[0]), jax.jit(one)(X, scales[0])):
+        jax.tree.map(lambda a, b: close(a, b, 1e-15), found, first)
+
+
 def _waves(x: Any) -> Any:
     return np.sin(x) * np.sum(x)
 

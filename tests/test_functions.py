@@ -390,6 +390,24 @@ def test_rules_of_host_classes_run_on_the_host(backend: str, dtype: str) -> None
         np.testing.assert_allclose(gradient, 3 * A**2 * W, rtol=1e-9 if dtype == "float64" else 1e-5)
 
 
+@tg.node
+class Ninth(tg.Node):
+    """y = (x^3)^3, of which each part says how it is differentiated."""
+
+    inputs = (tg.Port("x"),)
+
+    def expand(self, specs: Any, *edges: Any) -> Any:
+        return Cubed()(Cubed()(edges[0], derivative="finite-difference"), derivative="complex-step")
+
+
+def test_the_parts_of_a_composite_choose_how_they_are_differentiated() -> None:
+    a = tg.source("a", FIELD)
+    function = Graph([a], {"o": n.Dot()(Ninth()(a, name="y"), W)}).compile("torch").value_and_grad("o", "a")
+    used = [u.how.split()[0] for u in function.plan.used if u.vertex.origin.name == "y"]
+    assert sorted(used) == ["complex-step", "finite-difference"]
+    np.testing.assert_allclose(function(A)[1], 9 * A**8 * W, rtol=1e-6)
+
+
 # Storing.
 
 

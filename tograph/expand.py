@@ -113,10 +113,11 @@ def _expansion(vertex: Vertex, inputs: dict[str, Edge], specs: dict[Vertex, tupl
 
 
 def _named_as(vertex: Vertex, edge: Edge, known: dict[Vertex, tuple[Edge, ...]]) -> Edge:
-    """The step that gives a composite's result carries the composite's name."""
+    """The step that gives a composite's result carries its name, and the method that `expand` chose for it."""
     if edge.vertex in known:
         return edge
-    return Edge(Vertex(edge.vertex.node, edge.vertex.inputs, vertex.origin), edge.index)
+    origin = attrs.evolve(vertex.origin, derivative=edge.vertex.origin.derivative)
+    return Edge(Vertex(edge.vertex.node, edge.vertex.inputs, origin), edge.index)
 
 
 @node

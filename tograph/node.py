@@ -197,7 +197,7 @@ def node(cls: C) -> C:
 def _origin(name: str | None, title: str, derivative: Any = None) -> Origin:
     made_for = MADE_FOR.get()
     if made_for is not None:
-        return attrs.evolve(made_for, part=snake(title))
+        return attrs.evolve(made_for, part=snake(title), derivative=as_derivative(derivative) or made_for.derivative)
     where, assigned = declared_here()
     if name is not None and not isinstance(name, str):
         raise not_a_value(name, "a text", title, "name")

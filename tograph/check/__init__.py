@@ -10,6 +10,7 @@ For each vertex and each output, on each backend:
     gradient      the backends agree                                                 1e-10
     linear jvp    J (2 a - 3 b) = 2 J a - 3 J b, and likewise "linear vjp"           1e-10
     dot product   <w, J v> = <J^T w, v> for random v and w: forward and reverse fit  1e-10
+    change        |f(x + h v) - f(x)| falls like h: f has a derivative here          slope 0.9 or more
     taylor        |f(x + h v) - f(x) - h J v| falls like h^2                         slope 1.9 or more
     difference    J v equals an extrapolated central difference                      1e-7
     curvature     |f(x + h v) - f(x) - h g.v - h^2/2 v.Hv| falls like h^3            slope 2.9 or more

@@ -99,6 +99,7 @@ def _port(subject: Subject, x: str, drawn: Draw, g: np.ndarray) -> Iterator[Row]
         tests["linear vjp"] = partial(_linear_transposed, subject, x, drawn, g)
     tests |= {
         "dot product": partial(_dot_product, subject, x, drawn, g),
+        "change": walk.change,
         "taylor": walk.taylor,
         "difference": walk.central,
         "curvature": walk.curvature,

@@ -20,6 +20,7 @@ td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 tr.fail td { font-weight: bold; color: #a30000; border-bottom: 2px solid #a30000; }
 tr.pass td { color: #444; }
 figure { margin: 0; overflow-x: auto; }
+g.failing path, g.failing polygon { stroke: #a30000; stroke-width: 4; }
 """
 
 
@@ -30,12 +31,28 @@ def to_html(report: Report, title: str, picture: str) -> str:
         f"<h1>{escape(title)}: {'passed ✓' if report.passed else 'FAILED ✗'}</h1>",
         f"<p>{escape(_summary(report))}</p>",
         _table("Failing", report.failed),
-        f"<figure>{picture[picture.find('<svg') :]}</figure>" if picture else "",
+        _figure(report, picture[picture.find("<svg") :]) if picture else "",
         _table("All other tests", others),
     ]
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
     body = "\n".join(part for part in parts if part)
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
+
+
+def _figure(report: Report, picture: str) -> str:
+    """The diagram, in which the boxes of failing vertices have a thick outline."""
+    boxes = {_box(row.node, picture) for row in report.failed} - {""}
+    for box in boxes:
+        picture = picture.replace(f'{box} class="node"', f'{box} class="node failing"')
+    caption = "<figcaption>✗ Thick red outline: a node with a failing test.</figcaption>" if boxes else ""
+    return f"<figure>{picture}{caption}</figure>"
+
+
+def _box(node: str, picture: str) -> str:
+    """Where the picture has the box of a vertex, which for a step of a composite is that of the composite; or ""."""
+    parts = node.split(".")
+    names = (escape(".".join(parts[:count])) for count in range(len(parts), 0, -1))
+    return next((f'<g id="{name}"' for name in names if f'<g id="{name}" class="node"' in picture), "")
 
 
 def _summary(report: Report) -> str:

@@ -57,7 +57,7 @@ def taylor(f: Line, terms: Sequence[tuple[float, float]], noise: float) -> tuple
             break
         seen.append(remainder)
     if not seen:
-        last = terms[-1][0]
+        last = terms[-1][0] if terms else 0.0
         visible = last == 0.0 or FIRST_STEP**order * abs(last) > MARGIN * noise
         return ("pass" if visible else "inconclusive"), math.inf, "the remainder is rounding"
     slopes = -np.diff(np.log2(seen))[-3:]

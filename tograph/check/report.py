@@ -18,7 +18,7 @@ inexact       a rule that is a heuristic by design does what heuristics do: it d
 inconclusive  the difference is no larger than the rounding noise measured at this point
 """
 
-SLOPES = ("taylor", "curvature")
+SLOPES = ("change", "taylor", "curvature")
 """The tests whose value is a slope, which must not be too small; all other values are errors."""
 
 
@@ -30,11 +30,11 @@ class Row:
         node: the vertex, named as in the diagram, or the output of the whole graph in quotes.
         port: the input through which it was differentiated; "" for a test of the value. `K.E` is the
             input E of a vertex K that hands something other than an array (an operator) to `node`.
-        test: "value", "gradient", "linear jvp", "linear vjp", "dot product", "taylor", "difference", "curvature",
-            "degenerate", "pure", "float32", "vmap", "jit vmap", or "run" for what raised an exception.
+        test: "value", "gradient", "linear jvp", "linear vjp", "dot product", "change", "taylor", "difference",
+            "curvature", "degenerate", "pure", "float32", "vmap", "jit vmap", or "run" for what raised an exception.
         backend: where it ran; "jax/torch" for a comparison.
         verdict: one of `VERDICTS`.
-        value: the measured relative error, or for "taylor" and "curvature" the slope (inf where the remainder is
+        value: the measured relative error, or for `SLOPES` the slope (inf where the remainder is
             rounding only).
         limit: the largest error allowed, or the smallest slope.
         note: what to know about it.
@@ -105,7 +105,7 @@ class Report:
         return {**head, "rows": rows}
 
     def to_html(self, title: str = "tograph check", picture: str = "") -> str:
-        """One page that needs nothing outside of it: outcome, failing rows, the picture (an SVG text), all rows."""
+        """One page that needs nothing outside of it: outcome, failing rows, the graph (an SVG), all rows."""
         return to_html(self, title, picture)
 
     def __str__(self) -> str:

@@ -33,6 +33,11 @@ class Walk:
         """The rounding noise of f."""
         return rounding_noise(self.f, float(np.sum(np.abs(self.w * self.subject.y({})))))
 
+    def change(self) -> Verdict:
+        """Slope of |f(h) - f(0)|: 1 where f has a derivative, whatever the rule says of it."""
+        verdict, slope, note = taylor(self.f, [], self.noise)
+        return verdict, slope, 1.0 - SHORTFALL, note
+
     def taylor(self) -> Verdict:
         """Slope of |f(h) - f(0) - h g.v|."""
         verdict, slope, note = taylor(self.f, [self.slope], self.noise)
