@@ -256,6 +256,37 @@ def test_explain_tells_an_inexact_rule() -> None:
     assert "inexact" in {rule["rule"] for rule in rules}
 
 
+def test_explain_a_run() -> None:
+    told = json.loads(succeed("explain", "mbb", *SMALL, "--report", "--why-nan", "--backend", "torch", "--json"))
+    assert told["why_nan"] == {"severity": "fine", "sentence": "every value and every derivative is finite"}
+    assert {row["severity"] for row in told["report"]} == {"fine"}
+    text = succeed("explain", "mbb", *SMALL, "--report", "--rules", "--backend", "torch")
+    assert "fine: nothing conspicuous in value and gradient of compliance with respect to rho" in text
+    assert "rules pass: the least exact" in text
+    assert "tg.check(graph" in succeed("explain", "mbb", *SMALL, "--reproducer", "u", "--backend", "torch")
+
+
+FAULTY = """
+import tograph as tg
+from tograph import nodes as n
+
+def build():
+    rho, theta = tg.source("rho", n.Grid(6, 4).field(), default=[[0.0] * 6] * 4), tg.source("theta")
+    root = rho ** 0.5
+    return tg.Graph([rho, theta], {"c": n.Dot()(root, root), "volume": theta * n.VolumeFraction()(rho)})
+"""
+
+
+def test_explain_the_fault_of_a_user_file(here: Path) -> None:
+    (here / "faulty.py").write_text(FAULTY, encoding="utf-8")
+    asked = ("explain", "faulty.py:build", "--backend", "torch")
+    text = succeed(*asked, "--why-nan", "--why-zero", "theta")
+    assert "no path leads from 'theta' (declared at faulty.py:6) to 'c'; it reaches only 'volume'" in text
+    assert "begins at the reverse step of 'root' (vjp Power.x, declared at faulty.py:7)" in text
+    failed = invoke(*asked, "--why-zero", "eta")
+    assert failed.exit_code == 2 and "there is no input 'eta'. Did you mean 'theta'?" in failed.stderr
+
+
 def test_check_passes() -> None:
     report = json.loads(succeed("check", "mbb", "--nelx", "6", "--nely", "3", "--backend", "jax", "--json"))
     assert report["passed"] is True and report["backends"] == ["jax"]

@@ -1,6 +1,7 @@
 """The instrumented program: the same numbers as the normal one, and what it measures on the way."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import tograph as tg
 from tograph import nodes as n
 from tograph.declare import Source
 from tograph.draw import draw
-from tograph.inspect import GradientReport
+from tograph.inspect import GradientReport, GradientReports
 from tograph.inspect.measure import Statistics
 from tograph.inspect.overlays import OVERLAYS
 from tograph.problems import mbb
@@ -165,3 +166,21 @@ def test_norms_neither_overflow_nor_underflow() -> None:
     assert Statistics.of_value(np.zeros((0,))).size == 0
     assert Statistics.of_value(np.array([3, 4])).norm == pytest.approx(5.0)
     assert Statistics.of_value((np.ones(2), np.ones((2, 2)))).size == 6
+
+
+def test_reports_during_an_optimisation(beam: tg.Graph, tmp_path: Path) -> None:
+    watch = GradientReports(every=2, file=tmp_path / "gradient.jsonl")
+    program, start = beam.compile("torch"), np.full((4, 12), 0.5)
+    bound = ["volume <= 0.5"]
+    seen: list[tg.Iteration] = []
+    options: Any = {"minimize": "compliance", "subject_to": bound, "max_iter": 4, "tol": 1e-9}
+    tg.optimize(program, start, observers=[watch, lambda iteration: seen.append(iteration)], **options)
+    assert sorted(watch.reports) == [1, 2, 4]
+    for number, report in watch.reports.items():
+        np.testing.assert_allclose(report.grad["rho"], seen[number - 1].gradients["compliance"], rtol=1e-12)
+    rows = [json.loads(line) for line in (tmp_path / "gradient.jsonl").read_text().splitlines()]
+    assert [row["iteration"] for row in rows] == [1, 2, 4]
+    assert rows[0]["severity"] == "fine"
+    assert rows[-1]["derivatives"]["rho"] == pytest.approx(np.linalg.norm(watch.reports[4].grad["rho"]))
+    with pytest.raises(tg.TographError, match="every is 0"):
+        GradientReports(every=0)

@@ -72,6 +72,7 @@ INSIDE_FUNCTIONS: dict[str, tuple[str, ...]] = {
         "tograph.cli.run_folder",
         "tograph.cli.running",
     ),
+    "tograph.cli.explaining": ("numpy", "tograph.check"),
     "tograph.cli.results": ("tograph.cli.exporting",),
     "tograph.cli.sweeping": ("tograph.runs",),
 }

@@ -172,27 +172,6 @@ def draw(target: str, view: str, backend: str, out: Path | None, as_json: bool, 
         click.echo(f"{path}: the {view} pass of {workflow.name}")
 
 
-@main.command(short_help="Say what one evaluation does, and what it costs.")
-@problem_options
-@backend_option
-@json_option
-def explain(target: str, backend: str, as_json: bool, **given: Any) -> None:
-    """Say what one value-and-gradient evaluation does: steps, rules, solves, bytes, and what the passes removed.
-
-    \b
-    Example:
-      tograph explain mbb --nelx 120 --nely 40 --filter sensitivity
-    """
-    with sentences(), only_json(as_json):
-        workflow = find_workflow(target, given)
-        explanation = workflow.graph.compile(backend).explain()
-        numbers = {"problem": workflow.name, **explanation.to_dict()}
-    if as_json:
-        click.echo(to_json(numbers))
-    else:
-        click.echo(str(explanation))
-
-
 @main.command(short_help="Certify the derivatives on every backend.")
 @problem_options
 @click.option("--backend", "backends", type=click.Choice(BACKENDS), multiple=True, help="Repeat it. [default: all]")

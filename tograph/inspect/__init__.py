@@ -15,6 +15,7 @@ from ..errors import TographError, did_you_mean
 from ..program import Program
 from .function import Inspection as Inspection
 from .measure import Statistics as Statistics
+from .observer import GradientReports as GradientReports
 from .overlays import OVERLAYS as OVERLAYS
 from .report import GradientReport as GradientReport
 
