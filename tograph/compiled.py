@@ -14,7 +14,7 @@ from .edge import Edge
 from .errors import SolveError, SolveWarning
 from .graph import Graph, source_of
 from .hosting import to_device
-from .lower import Lowered, Step, lower
+from .lower import Lowered, Step, lower, run
 from .memory import Peak, peak
 from .passes import PASSES, run_compared, run_passes
 from .passes.remat import rematerialise
@@ -122,9 +122,7 @@ class Function:
         slots = self._prepared(lowered)
         for (slot, dtype), value in zip(self._taken, values, strict=True):
             slots[slot] = backend.argument(value, dtype)
-        for step in lowered.steps:
-            if not step.segment.once:
-                self._run_step(step, slots)
+        run(lowered.repeated, slots, self._execute)
         found = {label: slots[lowered.slots[edge]] for label, edge in self.schedule.results.items()}
         return found | {label: self._no_path(label) for label in self.plan.no_path}
 
@@ -141,13 +139,10 @@ class Function:
         edge = self.graph.outputs[label[0]] if forward else self.graph.input(label[1])
         return self.backend.zeros((all_specs([edge])[edge.vertex][edge.index],))
 
-    def _run_step(self, step: Step, slots: list[Any]) -> None:
-        values = _taken(step, slots)
-        outputs = self._on_host(step, values) if step.segment.where == "host" else step.run(*values)
-        for i, value in zip(step.outputs, outputs, strict=True):
-            slots[i] = value
+    def _execute(self, step: Step, values: list[Any]) -> Sequence[Any]:
+        return self._on_host(step, values) if step.segment.where == "host" else step.run(*values)
 
-    def _on_host(self, step: Step, values: list[Any]) -> tuple[Any, ...]:
+    def _on_host(self, step: Step, values: list[Any]) -> Sequence[Any]:
         """Run a host segment. What a failed solve would have given is not a number, a failed factor is None."""
         edges, backend = step.segment.outputs, self.backend
         if all(value is not None for value in values):
@@ -177,20 +172,13 @@ class Function:
             warnings.warn(str(error), SolveWarning, stacklevel=3)
 
     def _prepared(self, lowered: Lowered) -> list[Any]:
-        """The slots with constants, and with everything that does not depend on the inputs."""
-        if self._slots is None:
-            slots: list[Any] = [None] * len(lowered.slots)
-            backend = self.backend
-            for edge in self.schedule.constants:
-                node: Any = edge.vertex.node
-                slots[lowered.slots[edge]] = backend.array(node.value, backend.dtype_of(node.spec))
-            for step in lowered.steps:
-                if step.segment.once:
-                    self._run_step(step, slots)
-            if self.failures:  # not kept: the next call is to say so again
-                return slots
-            self._slots = slots
-        return list(self._slots)
+        if self._slots is not None:
+            return list(self._slots)
+        slots = lowered.prepared(self.backend, self._execute)
+        if self.failures:  # not kept: the next call is to say so again
+            return slots
+        self._slots = slots
+        return list(slots)
 
     def peak(self) -> Peak:
         """The predicted peak of memory; see `tograph.memory`."""
@@ -217,11 +205,3 @@ class Function:
         from .explain import explain
 
         return explain(self)
-
-
-def _taken(step: Step, slots: list[Any]) -> list[Any]:
-    """What a step is given; what nobody needs afterwards is held by the step alone, which lets go of it early."""
-    values = [slots[i] for i in step.inputs]
-    for i in step.free:
-        slots[i] = None
-    return values

@@ -1,12 +1,14 @@
-"""Schedule -> runnable: each segment becomes a Python function that can be read, then compiled.
+"""Schedule -> runnable: each segment becomes a Python function that can be read, then compiled, and run over slots.
 
-The text that `program.source()` prints is the text that is executed.
+The text that `program.source()` prints is the text that is executed. A call of a program (`compiled`) and a program
+inside a framework's transforms (`parts`) run the same steps by `run`; they differ in what they do about the host.
 """
 
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import attrs
@@ -35,13 +37,53 @@ class Step:
     why: str
 
 
-@attrs.frozen(eq=False)
-class Lowered:
-    """All steps over numbered slots, and the source text they were made from."""
+Execute = Callable[[Step, list[Any]], Sequence[Any]]
+"""Runs one step on the values of its inputs."""
 
+
+@attrs.frozen(eq=False, slots=False)
+class Lowered:
+    """All steps over numbered slots, and the source text they were made from.
+
+    Attributes:
+        schedule: what they were made from.
+        steps: in order.
+        slots: where the value of every edge between steps is.
+        source: the text of all steps.
+    """
+
+    schedule: Schedule
     steps: tuple[Step, ...]
     slots: dict[Edge, int]
     source: str
+
+    def prepared(self, backend: Backend, execute: Execute) -> list[Any]:
+        """The slots with constants, and with everything that does not depend on the inputs."""
+        slots: list[Any] = [None] * len(self.slots)
+        for edge, value in self.constants(backend).items():
+            slots[self.slots[edge]] = value
+        run((step for step in self.steps if step.segment.once), slots, execute)
+        return slots
+
+    def constants(self, backend: Backend) -> dict[Edge, Any]:
+        """The constants as arrays."""
+        nodes: dict[Edge, Any] = {edge: edge.vertex.node for edge in self.schedule.constants}
+        return {edge: backend.array(node.value, backend.dtype_of(node.spec)) for edge, node in nodes.items()}
+
+    @cached_property
+    def repeated(self) -> tuple[Step, ...]:
+        """The steps of every call."""
+        return tuple(step for step in self.steps if not step.segment.once)
+
+
+def run(steps: Iterable[Step], slots: list[Any], execute: Execute) -> None:
+    """Run steps in order. What nobody needs after a step is held by the step alone, which lets go of it early."""
+    for step in steps:
+        values = [slots[i] for i in step.inputs]
+        for i in step.free:
+            slots[i] = None
+        for i, value in zip(step.outputs, execute(step, values), strict=True):
+            slots[i] = value
 
 
 def lower(schedule: Schedule, backend: Backend) -> Lowered:
@@ -57,13 +99,15 @@ def lower(schedule: Schedule, backend: Backend) -> Lowered:
     for i, segment in enumerate(schedule.segments):
         title = f"{'once' if segment.once else segment.where}_{i}"
         written = write(segment, names, title, backend, schedule.plan.specs)
-        run, why = _runnable(written, title, backend)
+        function, why = _runnable(written, title, backend)
         arguments = tuple(edge for edge in segment.inputs if not is_literal(edge))
         free = tuple(slots[edge] for edge in arguments if last[edge] == i)
         specs = tuple(schedule.plan.specs[edge.vertex][edge.index] for edge in segment.outputs)
-        steps.append(Step(run, segment, _slots(arguments, slots), _slots(segment.outputs, slots), specs, free, why))
+        steps.append(
+            Step(function, segment, _slots(arguments, slots), _slots(segment.outputs, slots), specs, free, why)
+        )
         texts.append(written.text)
-    return Lowered(tuple(steps), slots, "\n\n".join(texts))
+    return Lowered(schedule, tuple(steps), slots, "\n\n".join(texts))
 
 
 def _runnable(written: Written, title: str, backend: Backend) -> tuple[Callable[..., tuple[Any, ...]], str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,7 @@ import attrs
 
 from .edge import Edge, Vertex
 from .errors import TographError, a
-from .lower import lower
-from .node import Constant
+from .lower import Execute, Lowered, Step, lower, run
 from .plan import Label, Plan
 from .recall import HostPart, Memo
 from .returned import PAIRS
@@ -21,27 +20,20 @@ if TYPE_CHECKING:
     from .backends.base import Backend
 
 
-@attrs.frozen(eq=False)
-class DevicePart:
-    """A compiled device segment: arrays of the framework in and out."""
-
-    run: Callable[..., tuple[Any, ...]]
-    inputs: tuple[Edge, ...]
-    outputs: tuple[Edge, ...]
-
-
 @attrs.frozen(eq=False, slots=False)
 class Parts:
     """A plan ready to run.
 
     Attributes:
         plan: the plan.
-        parts: in order, without what is done once.
+        slots: where the value of every edge is.
+        steps: in order, without what is done once; `run` of a step on the host is a `HostPart`.
         fixed: constants and what depends on them alone, as arrays of the framework.
     """
 
     plan: Plan
-    parts: tuple[DevicePart | HostPart, ...]
+    slots: Mapping[Edge, int]
+    steps: tuple[Step, ...]
     fixed: Mapping[Edge, Any]
 
     @cached_property
@@ -57,17 +49,17 @@ class Parts:
     @cached_property
     def constants(self) -> tuple[Edge, ...]:
         """Those of `fixed` that the framework must hand over."""
-        wanted = [edge for part in self.parts if isinstance(part, DevicePart) for edge in part.inputs]
+        edges = {slot: edge for edge, slot in self.slots.items()}
+        wanted = [edges[i] for step in self.steps if step.segment.where == "device" for i in step.inputs]
         return tuple(dict.fromkeys(edge for edge in (*wanted, *self.plan.results.values()) if edge in self.fixed))
 
-    def run(self, values: Mapping[Edge, Any], on_host: Callable[[HostPart, list[Any]], Any]) -> dict[Edge, Any]:
-        """All values, from those of inputs and constants; `on_host` runs a host part on arrays of the framework."""
-        known = dict(values)
-        for part in self.parts:
-            given = [known[edge] for edge in part.inputs]
-            made = on_host(part, given) if isinstance(part, HostPart) else part.run(*given)
-            known.update(zip(part.outputs, made, strict=True))
-        return known
+    def run(self, values: Mapping[Edge, Any], on_host: Execute) -> dict[Label, Any]:
+        """All results from the values of inputs and constants; `on_host` runs a host part on the framework's arrays."""
+        slots: list[Any] = [None] * len(self.slots)
+        for edge, value in values.items():
+            slots[self.slots[edge]] = value
+        run(self.steps, slots, lambda step, given: _execute(step, given, on_host))
+        return {label: slots[self.slots[edge]] for label, edge in self.plan.results.items()}
 
 
 def make_parts(plan: Plan, inputs: tuple[Edge, ...], backend: Backend, memo: Memo) -> Parts:
@@ -76,36 +68,38 @@ def make_parts(plan: Plan, inputs: tuple[Edge, ...], backend: Backend, memo: Mem
     Raises:
         TographError: a host node hands something to the device that is not one array.
     """
-    schedule = make_schedule(plan, inputs)
-    lowered = lower(schedule, backend)
+    lowered = lower(make_schedule(plan, inputs), backend)
     memo.make_room(vertex for vertex in plan.order if vertex.node.host)
+    known = lowered.constants(backend)
     edges = {slot: edge for edge, slot in lowered.slots.items()}
-    fixed: dict[Edge, Any] = {edge: _constant(edge, backend) for edge in schedule.constants}
-    parts: list[DevicePart | HostPart] = []
-    for step in lowered.steps:
-        part: DevicePart | HostPart
-        if step.segment.where == "host":
-            part = _host_part(step.segment, plan, fixed, backend, memo)
-        else:
-            part = DevicePart(step.run, tuple(edges[i] for i in step.inputs), step.segment.outputs)
-        if step.segment.once:
-            fixed.update(zip(part.outputs, _once(part, fixed, backend), strict=True))
-        else:
-            parts.append(part)
-    return Parts(plan, tuple(parts), fixed)
+
+    def once_on_host(step: Step, values: list[Any]) -> tuple[Any, ...]:
+        given = known | dict(zip((edges[i] for i in step.inputs), values, strict=True))
+        return _once(_host_part(step.segment, plan, given, backend, memo), backend)
+
+    slots = lowered.prepared(backend, lambda step, given: _execute(step, given, once_on_host))
+    made = [edge for step in lowered.steps if step.segment.once for edge in step.segment.outputs]
+    fixed = known | {edge: slots[lowered.slots[edge]] for edge in made}
+    steps = tuple(_part(step, lowered, fixed, backend, memo) for step in lowered.repeated)
+    return Parts(plan, lowered.slots, steps, fixed)
 
 
-def _constant(edge: Edge, backend: Backend) -> Any:
-    node = edge.vertex.node
-    assert isinstance(node, Constant)
-    return backend.array(node.value, backend.dtype_of(node.spec))
+def _execute(step: Step, given: list[Any], on_host: Execute) -> Sequence[Any]:
+    return on_host(step, given) if step.segment.where == "host" else step.run(*given)
 
 
-def _once(part: DevicePart | HostPart, fixed: Mapping[Edge, Any], backend: Backend) -> tuple[Any, ...]:
-    if isinstance(part, DevicePart):
-        return part.run(*(fixed[edge] for edge in part.inputs))
+def _once(part: HostPart, backend: Backend) -> tuple[Any, ...]:
     dtypes = zip(part(), part.dtypes, strict=True)
     return tuple(backend.array(value, dtype) if hasattr(value, "dtype") else value for value, dtype in dtypes)
+
+
+def _part(step: Step, lowered: Lowered, fixed: Mapping[Edge, Any], backend: Backend, memo: Memo) -> Step:
+    """The step as a framework may run it: everything stays known, since host parts make again what is no array."""
+    if step.segment.where == "device":
+        return attrs.evolve(step, free=())
+    part = _host_part(step.segment, lowered.schedule.plan, fixed, backend, memo)
+    inputs, outputs = (tuple(lowered.slots[edge] for edge in edges) for edges in (part.inputs, part.outputs))
+    return attrs.evolve(step, run=part, inputs=inputs, outputs=outputs, free=())
 
 
 def _host_part(segment: Segment, plan: Plan, fixed: Mapping[Edge, Any], backend: Backend, memo: Memo) -> HostPart:

@@ -96,10 +96,10 @@ def _run(embedding: Embedding, operands: Sequence[Any]) -> list[Any]:
     fixed = [parts.fixed[edge] for edge in parts.constants]
     constants = jax.tree.unflatten(jax.tree.structure(fixed), operands[:count])
     values = dict(zip((*parts.constants, *embedding.inputs), (*constants, *operands[count:]), strict=True))
-    known = parts.run(values, lambda part, given: _call_back(embedding, part, given))
-    results = [known[edge] for edge in parts.results.values()]
+    known = parts.run(values, lambda step, given: _call_back(embedding, step.run, given))
+    results = [known[label] for label in parts.results]
     if parts.statuses:
-        results = _watched(embedding, results, [known[edge] for edge in parts.statuses.values()])
+        results = _watched(embedding, results, [known[label] for label in parts.statuses])
     likes = map(embedding.like, embedding.outputs)
     return [jnp.asarray(value, dtype) for value, (_, dtype) in zip(results, likes, strict=True)]
 

@@ -191,11 +191,11 @@ def _run(embedding: Embedding, parts: Any, inputs: Sequence[Any]) -> tuple[Any, 
     """The program on plain tensors."""
     with torch.autocast("cpu", enabled=False), embedding.backend.scope():
         values = dict(parts.fixed) | dict(zip(embedding.inputs, inputs, strict=True))
-        known = parts.run(values, lambda part, given: _on_host(part, given, embedding.backend))
+        known = parts.run(values, lambda step, given: _on_host(step.run, given, embedding.backend))
         if parts.statuses:
-            embedding.require_solved({label: known[edge].item() for label, edge in parts.statuses.items()})
+            embedding.require_solved({label: known[label].item() for label in parts.statuses})
     dtypes = (getattr(torch, embedding.like(edge)[1]) for edge in embedding.outputs)
-    return tuple(known[edge].to(dtype) for edge, dtype in zip(parts.results.values(), dtypes, strict=True))
+    return tuple(known[label].to(dtype) for label, dtype in zip(parts.results, dtypes, strict=True))
 
 
 def _parts(embedding: Embedding) -> Any:

@@ -203,12 +203,13 @@ class Timed(Function):
             self.run(values)
         return dict(self._taken_by)
 
-    def _run_step(self, step: Step, slots: list[Any]) -> None:
+    def _execute(self, step: Step, values: list[Any]) -> Sequence[Any]:
         began = time.perf_counter()
-        super()._run_step(step, slots)
-        for i in step.outputs:  # an array is handed over when it is there
-            map_arrays(lambda x: self.backend.to_numpy(x), slots[i])
+        outputs = super()._execute(step, values)
+        for value in outputs:  # an array is handed over when it is there
+            map_arrays(lambda x: self.backend.to_numpy(x), value)
         self._taken_by[step.segment.vertices[0]] = time.perf_counter() - began
+        return outputs
 
 
 MEASURED = ("measured rows", "measured cosines", "measured field")
