@@ -9,6 +9,10 @@ often as there are solves of which each needs the one before.
     compliance, volume          the volume needs no state                                              1 call,  1 side
     five load cases             five independent loads; adjoint states are multiples of the states     1 call,  5 sides
     the same, declared apart    likewise                                                               1 call,  5 sides
+    thermal compliance          as compliance, for one unknown per node                                1 call,  1 side
+    mean compliance             of three loads, declared apart: adjoint states are multiples of states  1 call,  3 sides
+    mechanism                   the adjoint load is the output dof, which is not the load: no saving   1 call,  2 sides
+    prescribed displacements    f . u with u given on a side: its adjoint is zero there, so not u      1 call,  2 sides
     compliance, displacement    f and the probe are independent, and neither needs the other            1 call,  2 sides
     Jacobian of three           three probes and the load                                              1 call,  4 sides
     size of the state           the adjoint load is the state: two in a row                            2 calls, 2 sides
@@ -94,6 +98,38 @@ def five_solves(problem: Problem, solver: Any) -> Graph:
     )
 
 
+def thermal(problem: Problem, solver: Any) -> Graph:
+    """A scalar diffusion operator: heat everywhere, the left side held."""
+    grid = problem.grid
+    rho = tg.source("rho", grid.field())
+    element = np.array([[4, -1, -2, -1], [-1, 4, -1, -2], [-2, -1, 4, -1], [-1, -2, -1, 4]]) / 6.0
+    K = n.Assemble(n.ElementPattern(grid, 1, grid.nodes("left")))(n.Simp()(rho), element[None])
+    q = np.ones(grid.n_dofs(1))
+    return Graph([rho], {"c": n.Compliance()(n.LinearSolve(solver)(K, q), q)})
+
+
+def mean_of_three(problem: Problem, solver: Any) -> Graph:
+    """The mean over three load cases, with a solve for each."""
+    rho, _, K = stiffness(problem)
+    found = [n.Compliance()(n.LinearSolve(solver)(K, f), f) for f in cases(problem).T[:3]]
+    return Graph([rho], {"c": (found[0] + found[1] + found[2]) / 3.0})
+
+
+def mechanism(problem: Problem, solver: Any) -> Graph:
+    """A compliant mechanism: the displacement of an output dof under a load at the input."""
+    rho, _, K = stiffness(problem)
+    u = n.LinearSolve(solver)(K, probe(problem, 1, "y"))
+    return Graph([rho], {"c": -1.0 * Dot()(u, probe(problem, 4))})
+
+
+def pulled(problem: Problem, solver: Any) -> Graph:
+    """The compliance of a load where supports are moved as well."""
+    rho, _, K = stiffness(problem)
+    moved = np.zeros(problem.grid.n_dofs())
+    moved[problem.fixed] = 0.1
+    return Graph([rho], {"c": Dot()(n.LinearSolve(solver)(K, problem.load, moved), problem.load)})
+
+
 def gradient(*of: str) -> Callable[[Program], Any]:
     """Value and gradient of outputs."""
     return lambda program: program.value_and_grad(of, "rho")
@@ -104,6 +140,10 @@ SAVINGS: tuple[Saving, ...] = (
     Saving("compliance, volume", standard, gradient("compliance", "volume"), (1, 1, 1), (1, 2, 2)),
     Saving("five load cases", five_cases, gradient("c"), (1, 1, 5), (1, 2, 10)),
     Saving("five load cases, declared apart", five_solves, gradient("c"), (1, 1, 5), (5, 10, 10)),
+    Saving("thermal compliance", thermal, gradient("c"), (1, 1, 1), (1, 2, 2)),
+    Saving("mean compliance of three", mean_of_three, gradient("c"), (1, 1, 3), (3, 6, 6)),
+    Saving("mechanism", mechanism, gradient("c"), (1, 1, 2), (1, 2, 2)),
+    Saving("prescribed displacements", pulled, gradient("c"), (1, 1, 2), (1, 3, 3)),
     Saving("compliance, displacement", standard, gradient("compliance", "u0"), (1, 1, 2), (1, 3, 3)),
     Saving("Jacobian of three", standard, gradient("u0", "u1", "u2"), (1, 1, 4), (1, 4, 4)),
     Saving("size of the state", standard, gradient("size"), (1, 2, 2), (1, 2, 2)),

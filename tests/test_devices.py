@@ -8,8 +8,10 @@ import jax
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 import tograph as tg
+from tograph import nodes as n
 from tograph.backends import load_backend
 from tograph.problems import mbb
 
@@ -54,3 +56,45 @@ def test_jax_makes_arrays_on_its_device() -> None:
     backend: Any = load_backend("jax", "float64", device="cpu:0")
     with backend.scope():
         assert backend.array(np.ones(3), "float64").devices() == {jax.devices("cpu")[0]}
+
+
+def on_device() -> tg.Graph:
+    """A workflow without a step on the host: filter, projection, a network's layer, a number with a wire."""
+    grid = BEAM.grid
+    rho, beta = tg.source("rho", grid.field()), tg.source("beta", default=2.0)
+    rho_p = n.Heaviside(beta=beta)(n.DensityFilter(grid, 1.5)(rho))
+    return tg.Graph([rho, beta], {"c": n.Dot()(rho_p, n.Simp()(rho_p)) + n.VolumeFraction()(rho_p)})
+
+
+def test_nothing_goes_between_host_and_device_on_jax() -> None:
+    function = on_device().compile("jax").value_and_grad("c", "rho")
+    with function.backend.scope():
+        rho, beta = jax.device_put(np.full(BEAM.grid.shape, 0.5)), jax.device_put(np.float64(3.0))
+    value, gradient = function(rho, beta)
+    with jax.transfer_guard("disallow"):
+        again, _ = function(rho, beta)
+        with pytest.raises(Exception, match=r"[Tt]ransfer"):  # the guard sees what it is there for
+            function(np.full(BEAM.grid.shape, 0.5), beta)
+    assert isinstance(gradient, jax.Array) and float(again) == float(value)
+
+
+def test_nothing_goes_between_host_and_device_on_torch() -> None:
+    """A tensor on "meta" has no numbers: whatever would fetch them fails."""
+    function = on_device().compile("torch", device="meta").value_and_grad("c", "rho")
+    rho = torch.empty(BEAM.grid.shape, dtype=torch.float64, device="meta")
+    value, gradient = function(rho, torch.empty((), dtype=torch.float64, device="meta"))
+    assert value.device.type == gradient.device.type == "meta" and gradient.shape == rho.shape
+    with pytest.raises(NotImplementedError):
+        BEAM.workflow().compile("torch", device="meta").value_and_grad("compliance", "rho")(rho)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_torch_compile_takes_every_segment_in_one_piece() -> None:
+    rho, graph = np.full(BEAM.grid.shape, 0.5), BEAM.workflow()
+    plain, compiled = (graph.compile("torch", compiled=how) for how in (False, "aot_eager"))
+    counters.clear()
+    value, gradient = compiled.value_and_grad("compliance", "rho")(rho)
+    expected, slope = plain.value_and_grad("compliance", "rho")(rho)
+    assert counters["stats"]["unique_graphs"] == 2 and not counters["graph_break"]
+    assert value == pytest.approx(expected, rel=1e-13)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-11)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
+import jax
 import numpy as np
 import pytest
 
@@ -121,3 +123,43 @@ def test_only_the_last_ones_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(reuse._kept) == 3
     assert traced(lambda: value_and_grad(declared(8.0))(X)) == 0
     assert traced(lambda: value_and_grad(declared(1.0))(X)) > 0
+
+
+def test_a_program_says_for_all_its_functions_why_they_were_compiled() -> None:
+    program = declared().compile("jax")
+    assert program.explain_cache_miss() == "no function has been asked for yet"
+    program.value_and_grad("c", "x")
+    program.values("c")
+    assert program.explain_cache_miss() == (
+        "value and gradient of c with respect to x\ndevice_0: new: no such text is among the last 128\n\n"
+        "value of c\ndevice_0: new: no such text is among the last 128"
+    )
+    members = program.batch("x")
+    function = members.value_and_grad("c", "x")
+    assert function.explain_cache_miss() == "no size of batch has been met yet"
+    function(np.stack([X, X]))
+    assert function.explain_cache_miss().startswith("2 members\ndevice_0: new")
+
+
+def test_what_is_compiled_can_be_kept_for_other_processes(tmp_path: Path) -> None:
+    """A new process has compiled nothing; here the store of this one is emptied."""
+    hits: list[str] = []
+    jax.monitoring.register_event_listener(lambda event, **_: hits.append(event))
+    tg.compilation_cache(tmp_path / "kept")
+    try:
+        first, _ = value_and_grad(declared(2.5))(X)
+        kept = {path.name for path in (tmp_path / "kept").iterdir()}
+        reuse._kept.clear()
+        hits.clear()
+        again, _ = value_and_grad(declared(2.5))(X)
+    finally:
+        tg.compilation_cache(None)
+    assert kept and again == first
+    assert hits.count("/jax/compilation_cache/cache_hits") > 0
+    assert "/jax/compilation_cache/cache_misses" not in hits
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(tg.TographError, match=r"compiled programs cannot be kept in .*file/kept': Not a directory"):
+        tg.compilation_cache(tmp_path / "file" / "kept")

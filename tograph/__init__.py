@@ -14,6 +14,7 @@ if (_root / "pyproject.toml").is_file():
     __path__.append(str(_root))
 
 from .arithmetic import weighted_sum as weighted_sum  # noqa: E402
+from .backends import compilation_cache as compilation_cache  # noqa: E402
 from .bias import bias as bias  # noqa: E402
 from .check import Report as Report  # noqa: E402
 from .check import check as check  # noqa: E402

@@ -106,6 +106,11 @@ class BatchFunction(Function):
         """What runs and why, for a size of batch."""
         return self.sized(size).explain()
 
+    def explain_cache_miss(self) -> str:
+        """As for one member, for every size of batch met so far."""
+        found = [f"{size} members\n{function.explain_cache_miss()}" for size, function in self._sized.items()]
+        return "\n".join(found) or "no size of batch has been met yet"
+
     def _count(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
         given = dict(zip((source_of(edge).name for edge in self.inputs), args, strict=False)) | dict(kwargs)
         counts = {name: _count_of(name, given[name], spec) for name, spec in self.own.items() if name in given}

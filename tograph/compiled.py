@@ -61,7 +61,7 @@ class Function:
         self._pack = pack
         self.plan: Plan = plan or self._planned()
         if settings.memory_budget is not None:
-            self.plan = rematerialise(self.plan, settings.memory_budget, lambda plan: self._peak(plan).bytes)
+            self.plan = rematerialise(self.plan, settings.memory_budget, self._peak)
         self._slots: list[Any] | None = None
 
     def _planned(self) -> Plan:

@@ -22,18 +22,6 @@ DERIVED = ("reverse", "seed", "accumulate", "tangent")
 """Roles of the vertices that differentiation added."""
 
 
-REQUESTS = {
-    "value": "value of {of}",
-    "reverse": "value and gradient of {of} with respect to {wrt}",
-    "vjp": "value of {of} and the pull-back of its cotangent to {wrt}",
-    "tangent": "value and tangent of {of} along {wrt}",
-    "hvp": "value, gradient and Hessian-vector product of {of} with respect to {wrt}",
-    "jacobian reverse": "Jacobian of {of} with respect to {wrt}, by cotangents",
-    "jacobian forward": "Jacobian of {of} with respect to {wrt}, by tangents",
-}
-"""What each mode of `plan.Request` computes, in words."""
-
-
 @attrs.frozen
 class Explanation:
     """The plan of one request in numbers.
@@ -49,6 +37,7 @@ class Explanation:
             (without inputs, constants, and what a solver keeps inside its factor).
         peak_bytes: predicted bytes of all computed values that are alive at the worst moment of a call
             (without inputs, constants, and what a solver keeps inside its factor).
+        peak_at: the step at which that is, and the bytes of what it takes and gives, below which no budget can be met.
         steps: one row per vertex, in the order of execution.
         rules: one row per vertex and input that was differentiated: which rule was taken.
         hoisted: what is computed on the first call only, since it does not depend on the inputs.
@@ -69,6 +58,7 @@ class Explanation:
     flops: int
     residual_bytes: int
     peak_bytes: int
+    peak_at: str
     steps: tuple[dict[str, Any], ...]
     rules: tuple[dict[str, Any], ...]
     hoisted: tuple[str, ...]
@@ -106,9 +96,9 @@ def explain(function: Function) -> Explanation:
     running = [v for s in schedule.segments if not s.once for v in s.vertices]
     once = [v for s in schedule.segments if s.once for v in s.vertices]
     solves = [v for v in running if v.node.counts == "solve"]
-    real = function.backend.real
+    real, most = function.backend.real, function.peak()
     return Explanation(
-        computes=_request(plan),
+        computes=str(plan.request),
         backend=plan.backend,
         dtype=function.backend.dtype,
         graph=plan.graph.hash,
@@ -118,7 +108,8 @@ def explain(function: Function) -> Explanation:
         naive=(plan.history[0].before if plan.history else plan).counts,
         flops=sum(_flops(v, plan) for v in running),
         residual_bytes=sum(plan.specs[e.vertex][e.index].nbytes(real) for e in residuals(plan)),
-        peak_bytes=function.peak().bytes,
+        peak_bytes=most.bytes,
+        peak_at=f"{most.at.node.title} of {_named(most.at)}, {readable_bytes(most.own)}" if most.at else "",
         steps=tuple(_step(v, where[v], plan) for s in schedule.segments for v in s.vertices),
         rules=tuple(_rule(used) for used in plan.used),
         hoisted=tuple(_named(v) for v in once),
@@ -166,11 +157,6 @@ def residuals(plan: Plan) -> list[Edge]:
                 if made_by.origin.role == "forward" and not isinstance(made_by.node, Source | Constant):
                     kept[edge] = None
     return [edge for edge in kept if plan.specs[edge.vertex][edge.index].kind != "factor"]
-
-
-def _request(plan: Plan) -> str:
-    of, wrt = ", ".join(plan.request.of), ", ".join(plan.request.wrt)
-    return REQUESTS[plan.request.mode].format(of=of, wrt=wrt)
 
 
 def _named(vertex: Vertex) -> str:

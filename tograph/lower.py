@@ -99,7 +99,7 @@ def lower(schedule: Schedule, backend: Backend) -> Lowered:
     for i, segment in enumerate(schedule.segments):
         title = f"{'once' if segment.once else segment.where}_{i}"
         written = write(segment, names, title, backend, schedule.plan.specs)
-        function, why = _runnable(written, title, backend)
+        function, why = _runnable(written, title, backend.compile_once if segment.once else backend.compile, backend)
         arguments = tuple(edge for edge in segment.inputs if not is_literal(edge))
         free = tuple(slots[edge] for edge in arguments if last[edge] == i)
         specs = tuple(schedule.plan.specs[edge.vertex][edge.index] for edge in segment.outputs)
@@ -110,10 +110,15 @@ def lower(schedule: Schedule, backend: Backend) -> Lowered:
     return Lowered(schedule, tuple(steps), slots, "\n\n".join(texts))
 
 
-def _runnable(written: Written, title: str, backend: Backend) -> tuple[Callable[..., tuple[Any, ...]], str]:
-    def make() -> Callable[..., tuple[Any, ...]]:
+Function = Callable[..., tuple[Any, ...]]
+
+
+def _runnable(
+    written: Written, title: str, compiled: Callable[[Function], Function], backend: Backend
+) -> tuple[Function, str]:
+    def make() -> Function:
         made = _compile(written.text, title, written.scope)
-        return backend.compile(made) if written.whole else made
+        return compiled(made) if written.whole else made
 
     if written.key is not None:
         return reused((backend.key, written.key), make)

@@ -28,10 +28,12 @@ class Peak:
         bytes: of all values computed in the call that are alive then, results among them; without inputs,
             constants and what is computed once, and without what a solver keeps inside its factor.
         at: the vertex that runs then; None where nothing is computed.
+        own: of these, the bytes of what that vertex takes and gives: no plan can do with less.
     """
 
     bytes: int
     at: Vertex | None
+    own: int = 0
 
 
 def peak(schedule: Schedule, real: int, *, eager: bool) -> Peak:
@@ -59,7 +61,8 @@ def peak(schedule: Schedule, real: int, *, eager: bool) -> Peak:
         if fused:
             besides = -min(made, freed) if _in_place(vertex.node) else 0
         if alive + besides > most.bytes:
-            most = Peak(alive + besides, vertex)
+            own = sum(map(size, dict.fromkeys(vertex.edges))) + made
+            most = Peak(alive + besides, vertex, own)
         alive -= freed
     return most
 

@@ -37,6 +37,21 @@ class Request:
     mode: str = "value"
     also: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        return IN_WORDS[self.mode].format(of=", ".join(self.of), wrt=", ".join(self.wrt))
+
+
+IN_WORDS = {
+    "value": "value of {of}",
+    "reverse": "value and gradient of {of} with respect to {wrt}",
+    "vjp": "value of {of} and the pull-back of its cotangent to {wrt}",
+    "tangent": "value and tangent of {of} along {wrt}",
+    "hvp": "value, gradient and Hessian-vector product of {of} with respect to {wrt}",
+    "jacobian reverse": "Jacobian of {of} with respect to {wrt}, by cotangents",
+    "jacobian forward": "Jacobian of {of} with respect to {wrt}, by tangents",
+}
+"""What each mode of `Request` computes, in words."""
+
 
 @attrs.frozen
 class Change:

@@ -272,5 +272,10 @@ class Program:
         """Steps, rules, solves, factorizations and bytes of the value-and-gradient program."""
         return self.default_function().explain()
 
+    def explain_cache_miss(self) -> str:
+        """For every function asked for so far what was compiled for it, and why; see `Function.explain_cache_miss`."""
+        found = [f"{function.request}\n{function.explain_cache_miss()}" for function in self._functions.values()]
+        return "\n\n".join(found) or "no function has been asked for yet"
+
     def __repr__(self) -> str:
         return f"<Program of {self.graph.name!r} on {self.backend.name} in {self.dtype}>"

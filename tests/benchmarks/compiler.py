@@ -11,6 +11,10 @@ savings    factorizations and solves of one evaluation, counted in the program, 
            factorization and one solve for every state, and one of each again for every derivative of it.
 compile    seconds from a declared graph to the first result, value and gradient: chains of 1000 nodes, and the MBB
            beam.
+restart    processor seconds from the declared MBB beam to the first value and gradient on JAX, in a process that keeps
+           what it compiles in an empty folder (`tograph.compilation_cache`), and in a second one with the same folder.
+device     milliseconds of a value and gradient where every step is on the device: the multigrid solver, and a chain of
+           filter and projection; under JAX's transfer guard. `--device gpu` runs it on a GPU ("cuda" for PyTorch).
 python     seconds of what is done before anything is compiled, on chains.
 
 Seconds of `compile` and `python` are of the processor, all threads together: on a busy machine the clock says more.
@@ -22,7 +26,9 @@ import argparse
 import json
 import platform
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -245,6 +251,48 @@ def _compiled(graph: Graph, of: str) -> Any:
     return graph.compile("jax").value_and_grad(of, graph.input_names[0])
 
 
+RESTART = """
+import sys, time, numpy as np, tograph as tg
+from tograph.problems import mbb
+tg.compilation_cache(sys.argv[1])
+beam = mbb(nelx=60, nely=20)
+import jax
+jax.numpy.zeros(3).block_until_ready()
+start = time.process_time()
+beam.workflow().compile("jax").value_and_grad("compliance", "rho")(np.full(beam.grid.shape, 0.5))
+print(time.process_time() - start)
+"""
+
+
+def restart(repeats: int) -> Iterator[Row]:
+    """The first process with a folder, and the second."""
+    with tempfile.TemporaryDirectory() as folder:
+        for process in ("first", "second"):
+            done = subprocess.run([sys.executable, "-c", RESTART, folder], capture_output=True, text=True, check=True)
+            yield {"process": process, "first_result_s": float(done.stdout)}
+
+
+def device(repeats: int, name: str | None) -> Iterator[Row]:
+    """One row per graph and backend."""
+    problem = mbb(nelx=120, nely=40)
+    rho = tg.source("rho", problem.grid.field())
+    rho_p = n.Heaviside(beta=2.0)(n.DensityFilter(problem.grid, RADIUS)(rho))
+    graphs = {
+        "multigrid 120x40": problem.workflow(radius=RADIUS, solver=n.MultigridCG()),
+        "filter, projection": tg.Graph([rho], {"compliance": n.Dot()(rho_p, rho_p)}),
+    }
+    for backend in ("jax", "torch"):
+        place = {"gpu": "cuda"}.get(name or "cpu", name) if backend == "torch" else name
+        for title, graph in graphs.items():
+            function = graph.compile(backend, device=place or "cpu").value_and_grad("compliance", "rho")
+            with function.backend.scope():
+                x = function.backend.array(np.full(problem.grid.shape, 0.5), "float64")
+            float(function(x)[0])
+            with jax.transfer_guard_host_to_device("disallow"):
+                times = [_clock(lambda: float(function(x)[0])) for _ in range(repeats)]  # noqa: B023
+            yield {"graph": title, "backend": backend, "device": place or "cpu", "ms": 1e3 * statistics.median(times)}
+
+
 def python_side(repeats: int) -> Iterator[Row]:
     """One row per length: what happens before a framework is asked."""
     for length in (1000, 10_000):
@@ -275,7 +323,14 @@ def _clock(run: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-SECTIONS = {"overhead": overhead, "savings": savings, "compile": compile_time, "python": python_side}
+SECTIONS: dict[str, Callable[..., Iterator[Row]]] = {
+    "overhead": overhead,
+    "savings": savings,
+    "compile": compile_time,
+    "restart": restart,
+    "device": device,
+    "python": python_side,
+}
 
 
 def main() -> None:
@@ -283,13 +338,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=SECTIONS, nargs="+", default=list(SECTIONS))
     parser.add_argument("--repeats", type=int, default=10, help="runs; four times as many of what is short")
+    parser.add_argument("--device", help="where `device` runs, e.g. gpu; the CPU by default")
     parser.add_argument("--json", type=Path, help="write the rows and the settings here")
     given = parser.parse_args()
     torch.set_num_threads(1)
     found: dict[str, list[Row]] = {}
     for name in given.only:
         found[name] = []
-        for row in SECTIONS[name](given.repeats):
+        for row in SECTIONS[name](given.repeats, *([given.device] if name == "device" else [])):
             if not found[name]:
                 print(f"\n{name}\n" + "".join(f"{key:>27}" if i == 0 else f"{key:>17}" for i, key in enumerate(row)))
             shown = [f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()]

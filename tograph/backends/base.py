@@ -90,6 +90,10 @@ class Backend(abc.ABC):
         """Compile a pure function of arrays (but for `static` arguments); the default runs it as it is."""
         return function
 
+    def compile_once(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """As `compile`, for what runs a single time."""
+        return self.compile(function)
+
     def scan(self, count: int, body: Callable[..., Any], state: Any, arrays: tuple[Any, ...]) -> tuple[Any, Any]:
         """state, kept = body(i, state, *arrays) for i = 0, 1, ...; the last state, and what was kept, stacked."""
         rows = []

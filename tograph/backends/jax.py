@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 
 from ..errors import TographError
 from ..spec import Spec
@@ -154,6 +155,14 @@ class JaxBackend(Backend):
     def jacobian(self, function: Callable[[Any], Any], x: Any) -> Any:
         """`jax.jacfwd`."""
         return jax.jacfwd(function)(x)
+
+
+def keep_compiled(folder: str | None) -> None:
+    """See `compilation_cache`. Small programs are kept as well: JAX's own limit of a second is made for large ones."""
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0 if folder is None else 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0 if folder is None else -1)
+    compilation_cache.reset_cache()  # the folder is opened once, when something is first compiled
 
 
 def _device(name: str) -> Any:

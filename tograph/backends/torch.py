@@ -21,7 +21,7 @@ class TorchBackend(Backend):
 
     Args:
         dtype: "float64" or "float32".
-        compiled: pass device segments through `torch.compile`.
+        compiled: pass device segments through `torch.compile`; a text names one of its backends, e.g. "aot_eager".
         device: "cpu", "cuda", "cuda:1", ...: where the program's arrays are. Tensors that it is given must be there.
 
     Raises:
@@ -31,7 +31,7 @@ class TorchBackend(Backend):
     name = "torch"
     xp = array_api_compat.torch
 
-    def __init__(self, dtype: str, *, compiled: bool = False, device: str = "cpu") -> None:
+    def __init__(self, dtype: str, *, compiled: bool | str = False, device: str = "cpu") -> None:
         super().__init__(dtype)
         self.compiled = compiled
         self.device = _device(device)
@@ -72,7 +72,16 @@ class TorchBackend(Backend):
 
     def compile(self, function: Callable[..., Any], static: tuple[int, ...] = ()) -> Callable[..., Any]:
         """`torch.compile` if asked for."""
-        return torch.compile(function) if self.compiled else function
+        if not self.compiled:
+            return function
+        made: Callable[..., Any] = torch.compile(
+            function, backend=self.compiled if isinstance(self.compiled, str) else "inductor"
+        )
+        return made
+
+    def compile_once(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """As it is: compiling would take longer than running."""
+        return function
 
     def vjp(self, function: Callable[[Any], Any], x: Any, ct: Any) -> Any:
         """`torch.func.vjp`."""

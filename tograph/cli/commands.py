@@ -21,6 +21,7 @@ from .options import (
     Count,
     Number,
     backend_option,
+    cache_option,
     installed,
     is_there,
     json_option,
@@ -32,6 +33,7 @@ from .workflow import find_workflow
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(tg.__version__, prog_name="tograph", message="%(prog)s %(version)s")
+@cache_option
 def main() -> None:
     """Topology optimisation as a graph: declare it, look at its reverse pass, run it on JAX or PyTorch.
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from tograph.backends import compilation_cache
 from tograph.errors import SolveError, TographError, did_you_mean
 from tograph.problems.workflow import FILTERS
 
@@ -49,6 +50,23 @@ class Commands(click.Group):
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             ctx.fail(f"there is no command {args[0]!r}. {did_you_mean(args[0], self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)
+
+
+def _keep_compiled(ctx: click.Context, param: click.Parameter, folder: str | None) -> None:
+    if folder is not None and not ctx.resilient_parsing:
+        with sentences():
+            compilation_cache(folder)
+
+
+cache_option = click.option(
+    "--cache",
+    type=click.Path(file_okay=False),
+    envvar="TOGRAPH_CACHE",
+    show_envvar=True,
+    expose_value=False,
+    callback=_keep_compiled,
+    help="Keep what JAX compiles in this folder, for later runs.",
+)
 
 
 def problem_options(command: Command) -> Command:

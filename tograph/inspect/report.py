@@ -13,7 +13,6 @@ from ..draw.model import Overlay
 from ..draw.places import base
 from ..edge import Edge, Vertex
 from ..errors import TographError, did_you_mean
-from ..explain import REQUESTS
 from ..plan import Label, Plan
 from ..spec import Spec
 from ..validate import all_specs
@@ -228,8 +227,7 @@ class GradientReport:
     @property
     def computes(self) -> str:
         """What was asked for, in words."""
-        request = self.plan.request
-        return REQUESTS[request.mode].format(of=", ".join(request.of), wrt=", ".join(request.wrt))
+        return str(self.plan.request)
 
     def __repr__(self) -> str:
         health = "all finite" if self.finite else "NOT FINITE"

@@ -23,6 +23,7 @@ from ..edge import Edge, Vertex
 from ..errors import TographError
 from ..implicit import ImplicitNode
 from ..liveness import thrifty
+from ..memory import Peak
 from ..node import Constant, Node
 from ..plan import Change, Plan
 
@@ -32,25 +33,29 @@ MOST = 16
 """A step is computed again so many times on average, at most."""
 
 
-def rematerialise(plan: Plan, budget: int, peak: Callable[[Plan], int]) -> Plan:
+def rematerialise(plan: Plan, budget: int, peak: Callable[[Plan], Peak]) -> Plan:
     """The plan that computes least again among those whose predicted peak is within `budget` bytes.
 
     Args:
         plan: after all other passes.
         budget: bytes.
-        peak: predicts the peak of a plan in bytes.
+        peak: predicts the peak of a plan.
 
     Raises:
-        TographError: none is; says the smallest peak.
+        TographError: none is; says the smallest peak, and where it is reached.
     """
     peaks = []
     for choice in choices(plan):
         peaks.append(peak(choice))
-        if peaks[-1] <= budget:
+        if peaks[-1].bytes <= budget:
             return choice
+    least = min(peaks, key=lambda found: found.bytes)
+    assert least.at is not None
+    where = f"{least.at.node.title} of {least.at.origin.name!r}, which takes and gives {least.own:,} bytes at once"
     raise TographError(
-        f"the memory budget of {budget:,} bytes cannot be met: the peak is {peaks[0]:,} bytes, and {min(peaks):,} "
-        "if all that can be is computed again. Give a larger budget, dtype='float32', or a smaller problem"
+        f"the memory budget of {budget:,} bytes cannot be met: the peak is {peaks[0].bytes:,} bytes, and "
+        f"{least.bytes:,} if all that can be is computed again, reached in {where}. "
+        "Give a larger budget, dtype='float32', or a smaller problem"
     )
 
 
