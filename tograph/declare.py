@@ -44,6 +44,10 @@ class Detach(Node):
         """y = x."""
         return values[0]
 
+    def cuts(self, name: str, inputs: tuple[str, ...]) -> str:
+        """No derivative passes."""
+        return f"no derivative passes {name!r}: {self.reason or 'detached by the user'}"
+
 
 @node
 class WithGradientOf(Node):
@@ -67,6 +71,10 @@ class WithGradientOf(Node):
     def forward(self, xp: Any, *values: Any) -> Any:
         """y = value."""
         return values[0]
+
+    def cuts(self, name: str, inputs: tuple[str, ...]) -> str:
+        """The derivative is another one's."""
+        return f"{name!r} is differentiated as if it were {inputs[1]!r}"
 
     def pull_back(self, port: str, ct: Any, values: dict[str, Any]) -> Any:
         """The cotangent goes to `derivative`; on the way to `value` it ends at the `Detach`."""

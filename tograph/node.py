@@ -104,6 +104,13 @@ class Node:
         """An equal but cheaper node for these inputs, with the reason; None if there is none."""
         return None
 
+    def cuts(self, name: str, inputs: tuple[str, ...]) -> str | None:
+        """What a node does that acts on derivatives alone, in words; the value of its first input passes unchanged.
+
+        The compiler takes such a node out once the derivatives are made. `name` and `inputs` are those of its use.
+        """
+        return None
+
     def check(self) -> Node | None:
         """A node of (output, *inputs) that measures the error of the output: a scalar, at most 1 for one that may be
         used. The compiler adds it, forward and adjoint; None if there is nothing to check."""
