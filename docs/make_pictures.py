@@ -38,6 +38,7 @@ DESIGNS: dict[str, dict[str, Any]] = {
     "tensile": {"nelx": 96, "nely": 48},
     "bridge": {"nelx": 60, "nely": 60},
     "cantilever_3d": {"nelx": 24, "nely": 8, "nelz": 8},
+    "heat_conduction": {"nelx": 80, "nely": 80},
 }
 """The sizes at which the problems are shown."""
 

@@ -16,6 +16,7 @@ from tograph.arithmetic import (
 )
 from tograph.elementwise import Cast, Power, Reciprocal, Shift
 
+from .conductivity import Conductivity
 from .constitutive import StiffeningLaw, Stress
 from .convolution import Convolve, Spectrum
 from .device import SolveResidual
@@ -54,6 +55,7 @@ __all__ = [
     "Cast",
     "Cholmod",
     "Compliance",
+    "Conductivity",
     "ConeWeights",
     "Convolve",
     "Dense",

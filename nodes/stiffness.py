@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -83,30 +84,38 @@ def _(node: ElementStiffness, xp: Any, t: Any, nu: Any) -> Any:
 
 
 def _integrate(grid: Grid, law: np.ndarray) -> np.ndarray:
-    """Integral of B^T D B over one element by 2-point Gauss rules."""
+    """Integral of B^T D B over one element."""
+    return integrate(grid, strain_matrix, law)
+
+
+def integrate(grid: Grid, gradient: Callable[[np.ndarray, np.ndarray], np.ndarray], law: np.ndarray) -> np.ndarray:
+    """Integral of G^T D G over one element by 2-point Gauss rules; G = gradient(point, half edges)."""
     half = np.asarray(grid.spacing) / 2.0
     point = 1.0 / np.sqrt(3.0)
-    total = np.zeros((2**grid.dim * grid.dim,) * 2)
-    for at in product((-point, point), repeat=grid.dim):
-        b = strain_matrix(np.asarray(at), half)
-        total += b.T @ law @ b * float(np.prod(half))
-    return total
+    at = (np.asarray(where) for where in product((-point, point), repeat=grid.dim))
+    made: np.ndarray = sum(g.T @ law @ g for g in (gradient(x, half) for x in at)) * float(np.prod(half))
+    return made
 
 
 def strain_matrix(at: np.ndarray, half: np.ndarray) -> np.ndarray:
     """B at a point in [-1, 1]^dim: corner displacements -> (normal strains, engineering shears)."""
+    dim, slopes = at.size, shape_gradients(at, half)
+    b = np.zeros((3 if dim == 2 else 6, slopes.size))
+    pairs = [(0, 1)] if dim == 2 else [(0, 1), (1, 2), (0, 2)]
+    for k in range(dim):
+        b[k, k::dim] = slopes[k]
+    for row, (k, m) in enumerate(pairs):
+        b[dim + row, k::dim], b[dim + row, m::dim] = slopes[m], slopes[k]
+    return b
+
+
+def shape_gradients(at: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """dN_i/dx_k at a point in [-1, 1]^dim of an element with edges 2 half, (dim, corners)."""
     dim = at.size
     signs = np.array(_PLANE if dim == 2 else [(*s, z) for z in (-1, 1) for s in _PLANE], dtype=float)
     factors = 1.0 + signs * at
-    b = np.zeros((3 if dim == 2 else 6, signs.shape[0] * dim))
-    pairs = [(0, 1)] if dim == 2 else [(0, 1), (1, 2), (0, 2)]
-    for i, sign in enumerate(signs):
-        slope = [sign[k] * np.prod(np.delete(factors[i], k)) / 2**dim / half[k] for k in range(dim)]
-        for k in range(dim):
-            b[k, i * dim + k] = slope[k]
-        for row, (k, m) in enumerate(pairs):
-            b[dim + row, i * dim + k], b[dim + row, i * dim + m] = slope[m], slope[k]
-    return b
+    others = [np.prod(np.delete(factors, k, axis=1), axis=1) for k in range(dim)]
+    return np.stack([signs[:, k] * others[k] / 2**dim / half[k] for k in range(dim)])
 
 
 @tg.node
@@ -153,6 +162,15 @@ def _(node: Assemble, xp: Any, ct: Any, E: Any) -> Any:
     return xp.matmul(xp.permute_dims(weighted, (1, 0)), xp.reshape(b, (-1, d)))[None]
 
 
+def require_dofs(fixed: Any, n_dofs: int, fix: str) -> None:
+    """Raise `SpecError` unless the fixed dofs are whole numbers below n_dofs."""
+    numbers = np.asarray(fixed)
+    if numbers.size and numbers.dtype.kind not in "iu":
+        raise SpecError(f"fixed dofs must be whole numbers, got {numbers.dtype}", port="fixed", fix=fix)
+    if numbers.size and (numbers.min() < 0 or numbers.max() >= n_dofs):
+        raise SpecError(f"fixed dofs must lie in 0..{n_dofs - 1}", port="fixed", fix=fix)
+
+
 @tg.node
 class Stiffness(Node):
     """Elastic stiffness K(E) = sum_e E_e P_e^T K_e(nu) P_e of a structured grid, with supports.
@@ -181,17 +199,9 @@ class Stiffness(Node):
     def infer(self, *specs: Spec) -> Spec:
         """An operator; fixed dofs and plane must make sense."""
         require_on_grid(specs[0], self.grid, "E")
-        fixed = np.asarray(self.fixed)
         if self.plane not in ("stress", "strain"):
             raise SpecError(f"plane is {self.plane!r}", port="plane", fix="Use 'stress' or 'strain'")
-        if fixed.size and fixed.dtype.kind not in "iu":
-            raise SpecError(
-                f"fixed dofs must be whole numbers, got {fixed.dtype}", port="fixed", fix="Use `grid.dofs(...)`"
-            )
-        if fixed.size and (fixed.min() < 0 or fixed.max() >= self.grid.n_dofs()):
-            raise SpecError(
-                f"fixed dofs must lie in 0..{self.grid.n_dofs() - 1}", port="fixed", fix="Use `grid.dofs(...)`"
-            )
+        require_dofs(self.fixed, self.grid.n_dofs(), "Use `grid.dofs(...)`")
         return Spec("operator", specs[0].axes, specs[0].dtype, structure=self.pattern())
 
     def expand(self, specs: tuple[Spec | None, ...], *edges: Any) -> Edge:

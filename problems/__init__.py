@@ -17,6 +17,7 @@ from .beams import (
     tensile,
     two_load_cantilever,
 )
+from .heat import heat_conduction
 from .hoyer import SUITE, TASKS, hoyer
 from .problem import Problem
 
@@ -25,6 +26,7 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
     "cantilever": cantilever,
     "cantilever_3d": cantilever_3d,
     "cantilever_with_hole": cantilever_with_hole,
+    "heat_conduction": heat_conduction,
     "mbb": mbb,
     "michell": michell,
     "tensile": tensile,
@@ -40,6 +42,7 @@ __all__ = [
     "cantilever",
     "cantilever_3d",
     "cantilever_with_hole",
+    "heat_conduction",
     "hoyer",
     "mbb",
     "michell",

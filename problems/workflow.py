@@ -66,11 +66,15 @@ def _inputs_behind(edge: Edge) -> list[Edge]:
 
 
 def _analysis(problem: Problem, felt: Edge, penal: Any, E_min: Any, solver: Any) -> tuple[Edge, Edge]:
-    """Displacements and loads."""
-    grid = problem.grid
+    """Displacements and loads; of a scalar problem temperatures and heat."""
+    grid, components = problem.grid, problem.components
     E = n.Simp(p=penal, E_min=E_min)(felt)
-    K = n.Stiffness(grid, nu=problem.nu, fixed=problem.fixed, plane=problem.plane)(E)
-    f = tg.constant(problem.load, grid.vector(cases=None if problem.load.ndim == 1 else problem.cases), name="f")
+    if components == 1:
+        K = n.Conductivity(grid, fixed=problem.fixed)(E)
+    else:
+        K = n.Stiffness(grid, nu=problem.nu, fixed=problem.fixed, plane=problem.plane)(E)
+    cases = None if problem.load.ndim == 1 else problem.cases
+    f = tg.constant(problem.load, grid.vector(components, cases), name="f")
     solve = n.LinearSolve() if solver is None else n.LinearSolve(solver)
     held = () if problem.prescribed is None else (_per_case(problem),)
     u = solve(K, f, *held)

@@ -103,6 +103,12 @@ def applied(grid: n.Grid = GRID) -> Callable[[Edge], Edge]:
     return lambda K: n.ApplyOperator(pattern(grid))(K, tg.constant(u, grid.vector()))
 
 
+def conducted(grid: n.Grid) -> Callable[[Edge], Edge]:
+    """K -> K T for fixed temperatures T."""
+    T = normal(grid.n_nodes)
+    return lambda K: n.ApplyOperator(n.Conductivity(grid).pattern())(K, tg.constant(T, grid.vector(1)))
+
+
 def solved(grid: n.Grid = GRID) -> Callable[[Edge], Edge]:
     """F -> K^-1 f for a fixed f."""
     f = vector(grid)
@@ -283,6 +289,12 @@ CERTIFIED: dict[type[Node], tuple[Example, ...]] = {
         Example(n.ElementStiffness(BLOCK, nu=0.0)),
     ),
     n.Assemble: (Example(n.Assemble(pattern()), (uniform(3, 4), normal(1, 8, 8)), applied()),),
+    n.Conductivity: (
+        Example(n.Conductivity(GRID), (uniform(3, 4),), conducted(GRID)),
+        Example(n.Conductivity(GRID, along=(1.0, 0.2)), (density(MASK),), conducted(GRID)),
+        Example(n.Conductivity(BLOCK), (uniform(*BLOCK.shape),), conducted(BLOCK)),
+        Example(n.Conductivity(SINGLE), (np.ones((1, 1)),), conducted(SINGLE)),
+    ),
     n.Stiffness: (
         Example(n.Stiffness(GRID, fixed=CLAMPED[GRID]), (uniform(3, 4),), applied()),
         Example(n.Stiffness(GRID, fixed=CLAMPED[GRID], plane="strain"), (density(MASK),), applied()),

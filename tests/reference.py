@@ -30,14 +30,21 @@ class Case:
     load: np.ndarray
     spacing: tuple[float, ...] = ()
     nu: float = 0.3
-    plane: str = "stress"
+    plane: str = "stress"  # "heat": a scalar problem
     p: float = 3.0
     e_min: float = 1e-9
     element: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         spacing = self.spacing or (1.0,) * len(self.shape)
-        object.__setattr__(self, "element", element_stiffness(spacing, self.nu, self.plane))
+        heat = self.plane == "heat"
+        made = element_conductivity(spacing) if heat else element_stiffness(spacing, self.nu, self.plane)
+        object.__setattr__(self, "element", made)
+
+    @property
+    def dofs(self) -> np.ndarray:
+        """Dofs of every element."""
+        return element_dofs(self.shape, 1 if self.plane == "heat" else len(self.shape))
 
 
 @dataclass(frozen=True)
@@ -90,19 +97,32 @@ def element_stiffness(spacing: tuple[float, ...], nu: float = 0.3, plane: str = 
     return sum((weight * b.T @ tensor @ b for b in matrices), np.zeros((dim * 2**dim,) * 2))
 
 
-def element_dofs(shape: tuple[int, ...]) -> np.ndarray:
-    """Dofs of every element, shape (n_elements, dim * 2^dim), elements in C order of `shape`."""
+def element_conductivity(spacing: tuple[float, ...]) -> np.ndarray:
+    """Integral of grad N_i . grad N_j: per axis the matrices of a line, stiffness along it and mass across."""
+    total: Any = 0.0
+    for axis in range(len(spacing)):
+        product: Any = np.ones((1, 1))
+        for k, h in enumerate(spacing):
+            line = np.array([[1, -1], [-1, 1]]) / h if k == axis else np.array([[2, 1], [1, 2]]) * h / 6
+            product = np.kron(product, line)
+        total = total + product
+    return np.asarray(total)
+
+
+def element_dofs(shape: tuple[int, ...], components: int = 0) -> np.ndarray:
+    """Dofs of every element, shape (n_elements, dim * 2^dim), elements in C order of `shape`; dim components or 1."""
     dim = len(shape)
     numbers = np.arange(np.prod([n + 1 for n in shape])).reshape([n + 1 for n in shape])
     corners = []
     for corner in itertools.product((0, 1), repeat=dim):
         corners.append(numbers[tuple(slice(c, c + n) for c, n in zip(corner, shape, strict=True))].ravel())
-    return (np.stack(corners, 1)[:, :, None] * dim + np.arange(dim)).reshape(len(corners[0]), -1)
+    count = components or dim
+    return (np.stack(corners, 1)[:, :, None] * count + np.arange(count)).reshape(len(corners[0]), -1)
 
 
 def stiffness(case: Case, moduli: np.ndarray) -> sp.csc_matrix:
     """K = sum of E_e k0, shape (ndof, ndof)."""
-    dofs = element_dofs(case.shape)
+    dofs = case.dofs
     rows, columns = np.repeat(dofs, dofs.shape[1], axis=1), np.tile(dofs, (1, dofs.shape[1]))
     values = moduli.ravel()[:, None] * case.element.ravel()[None, :]
     n = len(case.load)
@@ -125,7 +145,7 @@ def compliance(case: Case, physical: np.ndarray) -> tuple[float, np.ndarray]:
     """c = u . f summed over cases, and dc/d(physical) = -p rho^(p-1) (1 - E_min) u_e . k0 u_e; zero supports."""
     moduli = case.e_min + physical**case.p * (1 - case.e_min)
     u = displacement(case, moduli)
-    local = u.reshape(len(u), -1)[element_dofs(case.shape)]
+    local = u.reshape(len(u), -1)[case.dofs]
     energy = np.einsum("eic,ij,ejc->e", local, case.element, local).reshape(case.shape)
     slope = -case.p * physical ** (case.p - 1) * (1 - case.e_min) * energy
     return float(np.sum(u * case.load)), slope
@@ -218,32 +238,36 @@ def dof(shape: tuple[int, ...], node: tuple[int, ...], component: int) -> int:
     return int(np.ravel_multi_index(position, [n + 1 for n in shape])) * len(shape) + component
 
 
-def _translation(grid: Any) -> tuple[tuple[int, ...], np.ndarray]:
+def _translation(grid: Any, components: int) -> tuple[tuple[int, ...], np.ndarray]:
     """Our element shape, and our number of each tograph dof: node (row, column(, k)) is our (column, ny-row(, k))."""
     rows, columns, *depth = np.unravel_index(np.arange(np.prod(grid.node_shape)), grid.node_shape)
     shape = (grid.shape[1], grid.shape[0], *grid.shape[2:])
     nodes = np.ravel_multi_index((columns, grid.shape[0] - rows, *depth), [n + 1 for n in shape])
-    return shape, (nodes[:, None] * len(shape) + np.arange(len(shape))).ravel()
+    return shape, (nodes[:, None] * components + np.arange(components)).ravel()
 
 
 def from_problem(problem: Any, **settings: Any) -> Case:
     """A tograph `Problem` in these conventions; `settings` are further fields of `Case`, e.g. `p=1.0`."""
-    shape, ours = _translation(problem.grid)
+    shape, ours = _translation(problem.grid, problem.components)
     fixed, load = np.sort(ours[problem.fixed]), from_dofs(problem, problem.load)
-    material = {"spacing": problem.grid.spacing, "nu": problem.nu, "plane": problem.plane}
+    material = {
+        "spacing": problem.grid.spacing,
+        "nu": problem.nu,
+        "plane": problem.plane if problem.components > 1 else "heat",
+    }
     return Case(shape, fixed, load, **(material | settings))
 
 
 def from_dofs(problem: Any, values: np.ndarray) -> np.ndarray:
     """tograph's (ndof,) or (ndof, cases) in our order."""
     result = np.empty_like(values)
-    result[_translation(problem.grid)[1]] = values
+    result[_translation(problem.grid, problem.components)[1]] = values
     return result
 
 
 def to_dofs(problem: Any, values: np.ndarray) -> np.ndarray:
     """Our (ndof,) or (ndof, cases) in tograph's order."""
-    return values[_translation(problem.grid)[1]]
+    return values[_translation(problem.grid, problem.components)[1]]
 
 
 def from_field(values: np.ndarray) -> np.ndarray:

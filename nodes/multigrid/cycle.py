@@ -1,4 +1,4 @@
-"""One V-cycle: smoothing, restriction, correction from the next coarser level, and back."""
+"""One multigrid cycle: smoothing, restriction, correction from the next coarser level, and back."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from tograph.backends.base import Backend
 
 from .levels import Level
 from .operator import apply_elements, apply_stencil
+
+SMOOTHED = 10.0
+"""The smoother is made for eigenvalues from the largest down to this part of it."""
 
 
 def restrict(xp: Any, level: Level, coarse: Level, r: Any) -> Any:
@@ -74,33 +77,63 @@ def chebyshev(degree: int, ratio: float) -> tuple[np.ndarray, np.ndarray]:
     return np.array(a), np.array(b)
 
 
-def v_cycle(backend: Backend, levels: tuple[Level, ...], factor: Any, r: Any, smoothing: Any, at: int = 0) -> Any:
-    """About K^-1 r on level `at`: (cases, c, nodes)."""
-    xp, level, (made, bound) = backend.xp, levels[at], factor
+def cycle(backend: Backend, levels: tuple[Level, ...], factor: Any, r: Any, degree: int, at: int = 0) -> Any:
+    """About K^-1 r on level `at`: (cases, c, nodes).
+
+    A V-cycle on the two finest levels and a W-cycle below, where elements mix solid and void, a visit corrects less and
+    costs nearly nothing.
+    """
+    xp, level, (made, _) = backend.xp, levels[at], factor
     if at == len(levels) - 1:
         flat = xp.reshape(r, (r.shape[0], -1))
         return xp.reshape(xp.matmul(flat, made[at][0]), r.shape)
-    *operator, inverse = made[at]
-    alive = xp.astype(inverse > 0.0, r.dtype)
-    a, b = smoothing
-    b = xp.asarray(b, dtype=r.dtype) / bound
-    a = xp.asarray(a, dtype=r.dtype)
+    coarse = levels[at + 1]
+    alive = xp.astype(made[at][-1] > 0.0, r.dtype)
+    e, left = smooth(backend, levels, factor, r, degree, at)
+    below = restrict(xp, level, coarse, alive * left)
+    if at == 0 or at == len(levels) - 2:
+        d = cycle(backend, levels, factor, below, degree, at + 1)
+    else:
 
-    def product(e: Any) -> Any:
-        if at == 0:
-            return apply_elements(xp, level, operator[0], operator[1], e)
-        return apply_stencil(backend, level, operator[0], e)
+        def visit(d: Any) -> Any:
+            left = below - level_product(backend, levels, factor, at + 1, d)
+            return d + cycle(backend, levels, factor, left, degree, at + 1)
+
+        d = backend.repeat(2, visit, xp.zeros_like(below))
+    return smooth(backend, levels, factor, r, degree, at, (e, alive * prolong(xp, level, coarse, d)))[0]
+
+
+def level_product(backend: Backend, levels: tuple[Level, ...], factor: Any, at: int, e: Any) -> Any:
+    """K e on level `at`."""
+    operator = factor[0][at]
+    if at == 0:
+        return apply_elements(backend, levels[0], operator[0], operator[1], e)
+    return apply_stencil(backend, levels[at], operator[0], e)
+
+
+def smooth(
+    backend: Backend, levels: tuple[Level, ...], factor: Any, r: Any, degree: int, at: int, start: Any = None
+) -> tuple[Any, Any]:
+    """Chebyshev-Jacobi steps for K e = r, from 0 or from e + d: (e, what is left of r).
+
+    Steps are d <- a d + b D^-1 (r - K e), e <- e + d, and products the costly part: a start from 0 saves the first,
+    and its residual is taken along for the restriction.
+    """
+    xp, (made, bound) = backend.xp, factor
+    inverse = made[at][-1]
+    a, b = chebyshev(degree, SMOOTHED)
+    b, a = xp.asarray(b, dtype=r.dtype) / bound, xp.asarray(a, dtype=r.dtype)
+    none = xp.zeros_like(r)
 
     def step(state: Any, row: Any) -> Any:
         e, d, _ = state
         e = e + d
-        left = r - product(e)
+        left = r - level_product(backend, levels, factor, at, e)
         return e, row[0] * d + row[1] * (inverse * left), left
 
-    none = xp.zeros_like(r)
-    before = (xp.concat([a[1:], a[:1]]), xp.concat([b[1:], b[:1]]))
-    e, _, left = backend.fold(step, (none, b[0] * (inverse * r), none), before)
-    below = restrict(xp, level, levels[at + 1], alive * left)
-    d = alive * prolong(xp, level, levels[at + 1], v_cycle(backend, levels, factor, below, smoothing, at + 1))
-    e, d, _ = backend.fold(step, (e, d, none), (a, b))
-    return e + d
+    if start is not None:
+        e, d, left = backend.fold(step, (*start, none), (a, b))
+        return e + d, left
+    rows = (xp.concat([a[1:], a[:1]]), xp.concat([b[1:], b[:1]]))  # the last row only asks for the residual
+    e, _, left = backend.fold(step, (none, b[0] * (inverse * r), none), rows)
+    return e, left

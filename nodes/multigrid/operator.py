@@ -17,6 +17,12 @@ from tograph.backends.base import Backend
 
 from .levels import Level, corner_bits
 
+CHUNK = 1 << 14
+"""Elements per product, where a call costs more than the memory that it saves."""
+
+CHUNK_COMPILED = 1 << 11
+"""Elements per product in a compiled loop on a processor: 24 displacements of each stay in its cache."""
+
 
 def to_nodes(xp: Any, elements: Any, level: Level) -> Any:
     """(..., *elements) -> (..., nodes), zero where no element begins."""
@@ -35,12 +41,18 @@ def shifted(x: Any, level: Level, shift: int) -> Any:
     return x[..., level.reach + shift : level.reach + shift + level.size]
 
 
-def apply_elements(xp: Any, level: Level, moduli: Any, elements: Any, u: Any) -> Any:
+def apply_elements(backend: Backend, level: Level, moduli: Any, elements: Any, u: Any) -> Any:
     """y = sum_t sum_e E_te P_e^T K_t P_e u.
 
     moduli: (terms, nodes), widened; elements: (terms, corners, c, corners, c); u, y: (cases, c, nodes).
-    Written as one sum per component, which compilers turn into one loop over the nodes without temporaries.
     """
+    few = elements.shape[1] * elements.shape[2] <= 8
+    return (_by_slices if few else _by_products)(backend, level, moduli, elements, u)
+
+
+def _by_slices(backend: Backend, level: Level, moduli: Any, elements: Any, u: Any) -> Any:
+    """One sum per component, which compilers turn into one loop over the nodes without temporaries."""
+    xp = backend.xp
     wide, terms, c = widened(xp, u, level), moduli.shape[0], u.shape[1]
     corners = list(enumerate(level.shifts))
     rows = []
@@ -55,6 +67,30 @@ def apply_elements(xp: Any, level: Level, moduli: Any, elements: Any, u: Any) ->
             total = part if total is None else total + part
         rows.append(total)
     return xp.stack(rows, axis=1)
+
+
+def _by_products(backend: Backend, level: Level, moduli: Any, elements: Any, u: Any) -> Any:
+    """Dense products K_t [corner values of many elements], for as many elements at a time as stay in the cache."""
+    xp, size, c = backend.xp, level.size, u.shape[1]
+    chunk = min(size, CHUNK_COMPILED if backend.on_cpu and not backend.eager else CHUNK)
+    starts = np.arange(0, size, chunk)
+    beyond = starts.size * chunk - size + level.reach
+    wide = xpx.pad(u, [(0, 0), (0, 0), (0, beyond)], xp=xp)
+    E = xpx.pad(moduli[:, level.reach : level.reach + size], [(0, 0), (0, beyond)], xp=xp)
+    K = xp.reshape(elements, (elements.shape[0], len(level.shifts) * c, -1))
+
+    def add(y: Any, row: Any) -> Any:
+        (start,) = row
+        values = xp.concat([backend.window(wide, start + shift, chunk) for shift in level.shifts], axis=1)
+        own = backend.window(E, start, chunk)
+        forces = own[0] * xp.matmul(K[0], values)
+        for t in range(1, K.shape[0]):
+            forces = forces + own[t] * xp.matmul(K[t], values)
+        for i, shift in enumerate(level.shifts):
+            y = backend.add_window(y, start + shift, forces[:, i * c : (i + 1) * c])
+        return y
+
+    return backend.fold(add, xp.zeros_like(wide), (starts,))[..., :size]
 
 
 def diagonal(xp: Any, level: Level, moduli: Any, elements: Any) -> Any:

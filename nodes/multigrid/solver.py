@@ -14,13 +14,10 @@ from tograph.rootsolver import rounding
 
 from ..pattern import ElementPattern
 from .cg import conjugate_gradients
-from .cycle import chebyshev, v_cycle
+from .cycle import cycle
 from .levels import Level, make_levels
 from .operator import apply_elements, diagonal
 from .setup import prepare
-
-SMOOTHED = 10.0
-"""The smoother is made for eigenvalues from the largest down to this part of it."""
 
 GROWTH = 1e13
 """Largest |K| |u| / |f| that is let through: near 1e16 the answer is that of a singular matrix."""
@@ -32,7 +29,7 @@ ROUNDING = 100.0
 @codec.register
 @attrs.frozen
 class MultigridCG:
-    """Conjugate gradients on the grid, without a matrix, preconditioned by one V-cycle; runs on the device.
+    """Conjugate gradients on the grid, without a matrix, preconditioned by one multigrid cycle; runs on the device.
 
     Coarse operators are exact Galerkin products of the element stiffnesses, so contrast in E and supports
     anywhere are seen on every level. Smoothing is Chebyshev-Jacobi, the coarsest level is inverted. Elements
@@ -45,14 +42,14 @@ class MultigridCG:
         iterations: at most this many; if they do not suffice, `SolveError` is raised.
         degree: of the smoothing polynomial, before and after each correction.
         dense: the coarsest grid has at most this many dofs.
-        precision: of the V-cycle. "float32" halves its memory traffic, and is enough while the parts of a design hang
+        precision: of the cycle. "float32" halves its memory traffic, and is enough while the parts of a design hang
             together; loose islands at a contrast of 1e-9 need "float64".
     """
 
     tolerance: float = 1e-8
     iterations: int = 1000
     degree: int = 2
-    dense: int = 700
+    dense: int = 400
     precision: Literal["float64", "float32"] = "float64"
 
     host: ClassVar[bool] = False
@@ -66,12 +63,11 @@ class MultigridCG:
         """u for right-hand sides (cases, n_dofs); 0 at fixed dofs."""
         xp, levels = backend.xp, _levels(pattern, self.dense)
         (_, _, alive), *low = factor
-        smoothing = chebyshev(self.degree, SMOOTHED)
 
         def precondition(r: Any) -> Any:
             size = xp.max(xp.abs(r), axis=(1, 2), keepdims=True)
             size = xp.where(size > 0.0, size, xp.ones_like(size))
-            e = v_cycle(backend, levels, low, xp.astype(r / size, self._low(xp, r)), smoothing)
+            e = cycle(backend, levels, low, xp.astype(r / size, self._low(xp, r)), self.degree)
             return size * xp.astype(e, r.dtype)
 
         u = conjugate_gradients(
@@ -97,7 +93,7 @@ class MultigridCG:
         return xp.max(found) + 0.0 * xp.sum(wide)  # moduli that are no numbers may have been left out as no stiffness
 
     def _low(self, xp: Any, like: Any) -> Any:
-        """The dtype of the V-cycle."""
+        """The dtype of the cycle."""
         return xp.float32 if self.precision == "float32" else like.dtype
 
     def _relative(self, xp: Any, rhs: Any) -> float:
@@ -112,7 +108,7 @@ def _levels(pattern: ElementPattern, dense: int) -> tuple[Level, ...]:
 def _operator(backend: Backend, level: Level, factor: Any) -> Any:
     """K on the dofs that are free and have stiffness."""
     wide, elements, alive = factor[0]
-    return lambda u: alive * apply_elements(backend.xp, level, wide, elements, u)
+    return lambda u: alive * apply_elements(backend, level, wide, elements, u)
 
 
 def _to_nodes(xp: Any, pattern: ElementPattern, level: Level, x: Any) -> Any:

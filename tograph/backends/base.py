@@ -54,6 +54,11 @@ class Backend(abc.ABC):
         """Bytes of a real number."""
         return 8 if self.dtype == "float64" else 4
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether arrays are made in the memory of the processor, where caches decide how loops are best cut."""
+        return True
+
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Context in which everything of this backend runs (precision, no gradient tape)."""
         return contextlib.nullcontext()
@@ -209,6 +214,11 @@ class Backend(abc.ABC):
     def window(self, x: Any, start: Any, length: int) -> Any:
         """x[..., start : start + length]; in a loop, `start` may be computed."""
         return x[..., int(start) : int(start) + length]
+
+    def add_window(self, x: Any, start: Any, part: Any) -> Any:
+        """x with `part` added to x[..., start : start + its length]; x itself may be overwritten."""
+        x[..., int(start) : int(start) + part.shape[-1]] += part
+        return x
 
     def unrolling(self) -> Backend:
         """This backend with loops of fixed length, which reverse-mode AD can follow."""

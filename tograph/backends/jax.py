@@ -43,6 +43,11 @@ class JaxBackend(Backend):
         """With the device, and whether it compiles."""
         return *super().key, self.compiled, self.device
 
+    @property
+    def on_cpu(self) -> bool:
+        """Of the device, or of JAX's own choice."""
+        return bool((self.device or jax.devices()[0]).platform == "cpu")
+
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """64-bit types for float64 programs, and the device; the process-wide settings are left alone."""
         precision = jax.enable_x64(self.dtype == "float64")
@@ -151,6 +156,11 @@ class JaxBackend(Backend):
     def window(self, x: Any, start: Any, length: int) -> Any:
         """`jax.lax.dynamic_slice_in_dim`."""
         return jax.lax.dynamic_slice_in_dim(x, start, length, axis=-1)
+
+    def add_window(self, x: Any, start: Any, part: Any) -> Any:
+        """`jax.lax.dynamic_update_slice_in_dim`, in place inside a loop."""
+        before = self.window(x, start, part.shape[-1])
+        return jax.lax.dynamic_update_slice_in_dim(x, before + part, start, axis=-1)
 
     def jacobian(self, function: Callable[[Any], Any], x: Any) -> Any:
         """`jax.jacfwd`."""

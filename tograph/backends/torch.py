@@ -41,6 +41,11 @@ class TorchBackend(Backend):
         """With what it was made with."""
         return *super().key, self.compiled, str(self.device)
 
+    @property
+    def on_cpu(self) -> bool:
+        """By the device."""
+        return self.device.type == "cpu"
+
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """No tape: derivatives are steps of the program. New arrays are made on the device."""
         if self.device.type == "cpu":

@@ -225,7 +225,7 @@ def problems(suite: str | None, picture: Path | None, as_json: bool) -> None:
 
         firsts = {task.category: name for name, task in reversed(TASKS.items())} if suite else dict.fromkeys(made)
         shown = [problem for name, problem in made.items() if name in {*firsts, *firsts.values()}]
-        save_gallery(shown, suite or "problems", picture)
+        save_gallery([problem for problem in shown if problem.components == 2], suite or "problems", picture)
     if as_json:
         click.echo(to_json([_row(name, problem) for name, problem in made.items()]))
         return

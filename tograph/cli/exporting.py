@@ -80,17 +80,19 @@ def read_fields(folder: Path, full: bool) -> Fields:
     scene = scene_of(graph)
     if scene is None or scene.grid.shape != density.shape:
         raise click.UsageError(f"{folder} has no density on a grid, so there is nothing to export but design.npz.")
-    displacement, sensitivities = _computed(graph, backend, design, scene.grid) if full else (None, {})
+    displacement, sensitivities = _computed(graph, backend, design, scene) if full else (None, {})
     return Fields(scene, design, density, displacement, sensitivities)
 
 
-def _computed(graph: Graph, backend: str, design: Floats, grid: Grid) -> tuple[Floats | None, dict[str, Floats]]:
+def _computed(graph: Graph, backend: str, design: Floats, scene: Scene) -> tuple[Floats | None, dict[str, Floats]]:
+    """The displacements, if the state is one, and the gradients."""
+    grid = scene.grid
     name = graph.input_names[0]
     program = graph.compile(backend)
     scalars = program.default_function().request.of
     _, gradients = program.value_and_grad(scalars, name)(**{name: design})
     solve = next((vertex for vertex in graph.vertices if isinstance(vertex.node, LinearSolve)), None)
-    if solve is None:
+    if solve is None or scene.held.shape[1] != grid.dim:
         return None, gradients
     state = Graph(graph.inputs, {"u": tg.Edge(solve)}, name="displacement").compile(backend)
     u = np.asarray(state(**{name: design})["u"]).reshape(grid.n_dofs(), -1)[:, 0]

@@ -12,7 +12,7 @@ from tograph import Edge, Graph
 from tograph.edge import Vertex
 from tograph.graph import source_of, topological
 from tograph.node import Constant
-from tograph.nodes import Grid, LinearSolve, Ramp, Simp, Stiffness, VolumeFraction
+from tograph.nodes import Conductivity, Grid, LinearSolve, Ramp, Simp, Stiffness, VolumeFraction
 from tograph.nodes.grid import Floats, Mask
 from tograph.program import Program
 
@@ -23,8 +23,8 @@ class Scene:
 
     Attributes:
         grid: lengths and numbering.
-        held: which displacements are fixed, shape (n_nodes, components).
-        forces: one array (n_nodes, components) per load case.
+        held: which displacements (temperatures) are fixed, shape (n_nodes, components).
+        forces: forces or heat, one array (n_nodes, components) per load case.
         moved: prescribed displacements, shape (n_nodes, components).
     """
 
@@ -35,23 +35,25 @@ class Scene:
 
 
 def scene_of(graph: Graph) -> Scene | None:
-    """The scene, or None where the graph has no stiffness on a grid. A load that is an input is not shown."""
-    stiffness = _first(graph, Stiffness)
-    if stiffness is None:
+    """The scene; None where the graph has no operator on a grid. A load that is an input is not shown."""
+    operator = _first(graph, Stiffness, Conductivity)
+    if operator is None:
         return None
-    node: Any = stiffness.node
+    node: Any = operator.node
     grid: Grid = node.grid
-    held = np.zeros(grid.n_dofs(), dtype=np.bool_)
+    components = node.pattern().components
+    n_dofs = grid.n_dofs(components)
+    held = np.zeros(n_dofs, dtype=np.bool_)
     held[np.asarray(node.fixed, dtype=np.int64)] = True
     solve = _first(graph, LinearSolve)
     ports = dict(solve.inputs) if solve is not None else {}
-    load = _value(ports.get("f"), grid)
-    moved = _value(ports.get("prescribed"), grid)[:, 0] * held
+    load = _value(ports.get("f"), n_dofs)
+    moved = _value(ports.get("prescribed"), n_dofs)[:, 0] * held
     return Scene(
         grid,
-        held.reshape(-1, grid.dim),
-        tuple(case.reshape(-1, grid.dim) for case in load.T),
-        moved.reshape(-1, grid.dim),
+        held.reshape(-1, components),
+        tuple(case.reshape(-1, components) for case in load.T),
+        moved.reshape(-1, components),
     )
 
 
@@ -82,13 +84,13 @@ def _all_known(graph: Graph, edge: Edge, given: Mapping[str, Any]) -> list[Edge]
     return needed if known and any(source.name in given for source in sources) else []
 
 
-def _first(graph: Graph, kind: type) -> Vertex | None:
-    return next((vertex for vertex in graph.vertices if isinstance(vertex.node, kind)), None)
+def _first(graph: Graph, *kinds: type) -> Vertex | None:
+    return next((vertex for vertex in graph.vertices if isinstance(vertex.node, kinds)), None)
 
 
-def _value(edge: Edge | None, grid: Grid) -> Floats:
+def _value(edge: Edge | None, n_dofs: int) -> Floats:
     """A constant (n_dofs, cases); zeros for what is not there or not constant."""
     node = edge.vertex.node if edge is not None else None
     if not isinstance(node, Constant):
-        return np.zeros((grid.n_dofs(), 1))
-    return np.asarray(node.value, dtype=np.float64).reshape(grid.n_dofs(), -1)
+        return np.zeros((n_dofs, 1))
+    return np.asarray(node.value, dtype=np.float64).reshape(n_dofs, -1)

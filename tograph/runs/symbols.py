@@ -33,6 +33,8 @@ def draw_supports(axes: Axes, scene: Scene) -> list[Line2D]:
 
     Returns the entries of a legend.
     """
+    if scene.held.shape[1] == 1:
+        return _dots(axes, scene, scene.held[:, 0], INK, "held temperature")
     points, span = scene.grid.node_coordinates(), _span(scene)
     clamped: Mask = np.logical_and.reduce(scene.held, axis=1)
     walled = np.zeros_like(clamped)
@@ -62,6 +64,8 @@ def draw_loads(axes: Axes, scene: Scene) -> list[Line2D]:
 
     Returns the entries of a legend.
     """
+    if scene.held.shape[1] == 1:
+        return _heat(axes, scene)
     handles = []
     for k, forces in enumerate(scene.forces):
         colour = CASES[k % len(CASES)]
@@ -72,6 +76,21 @@ def draw_loads(axes: Axes, scene: Scene) -> list[Line2D]:
     if _arrows(axes, scene, scene.moved, MOVED):
         handles.append(_entry(r"$\rightarrow$", MOVED, MOVED, "prescribed displacement"))
     return handles
+
+
+def _dots(axes: Axes, scene: Scene, where: Mask, colour: str, label: str) -> list[Line2D]:
+    """Marked nodes of a scalar problem."""
+    at = scene.grid.node_coordinates()[where]
+    axes.plot(at[:, 0], at[:, 1], linestyle="", marker="o", markersize=6, color=colour, clip_on=False, zorder=4)
+    return [_entry("o", colour, colour, label)] if where.any() else []
+
+
+def _heat(axes: Axes, scene: Scene) -> list[Line2D]:
+    """Where heat is put in: dots, or words alone where that is nearly everywhere."""
+    heated: Mask = np.logical_or.reduce([forces[:, 0] != 0.0 for forces in scene.forces])
+    if heated.mean() > 0.5:
+        return [_entry("s", "white", CASES[0], "heated everywhere")]
+    return _dots(axes, scene, heated, CASES[0], "heated")
 
 
 def _wall(axes: Axes, points: Floats, axis: int, sign: int, span: float) -> None:
