@@ -21,6 +21,7 @@ from tograph.compiled import Function
 from tograph.edge import Vertex
 from tograph.elementwise import Cast, Shift
 from tograph.passes import PASSES, Pass, PassError, run_compared, run_passes, verify
+from tograph.passes.compare import evaluate, random_inputs
 from tograph.passes.rewrite import Made, rewrite
 from tograph.plan import Plan, Request
 from tograph.planning import make_plan
@@ -165,6 +166,10 @@ ALGEBRA: dict[str, tuple[Callable[[Edge], Edge], dict[str, int]]] = {
     "numbers": (lambda x: Scale()(tg.constant(2.0) * tg.constant(3.0) + tg.constant(1.0), x), {"Scale": 1, "Add": 0}),
     "casts": (lambda x: Cast("float64")(Cast("float64")(x)), {"Cast": 1}),
     "a cast that rounds": (lambda x: Cast("float64")(Cast("float32")(x)), {"Cast": 2}),
+    "there and back": (lambda x: Cast("float32")(Cast("float64")(Cast("float32")(x))), {"Cast": 1}),
+    "two islands": (lambda x: Cast("float32")(-2.0 * (0.25 * Cast("float64")(Cast("float32")(x)))), {"Cast": 1}),
+    "a factor that rounds": (lambda x: Cast("float32")(0.3 * Cast("float64")(Cast("float32")(x))), {"Cast": 3}),
+    "something added": (lambda x: Cast("float32")(0.5 + Cast("float64")(Cast("float32")(x))), {"Cast": 3}),
     "zero times": (lambda x: 0.0 * x, {"Scale": 1}),
 }
 
@@ -175,6 +180,30 @@ def test_algebra(case: str) -> None:
     x = source()
     plan = run(Graph([x], {"y": build(x)}), wrt=(), mode="value")
     assert {title: titles(plan)[title] for title in expected} == expected
+
+
+def test_a_float32_island_is_the_same_before_and_after_bit_by_bit() -> None:
+    x = source()
+    low = Cast("float32")(x)
+    y = Cast("float64")(n.Simp()(Cast("float32")(-4.0 * Cast("float64")(low * 1.7))))
+    before = raw(Graph([x], {"c": Dot()(y, y)}), "c")
+    backend = load_backend("torch", "float64")
+    given = random_inputs(before)
+    found, kept = (evaluate(plan, given, backend) for plan in (before, run_passes(before)))
+    assert "two islands of float32 are one" in reasons(run_passes(before))
+    assert all(np.array_equal(found[label], kept[label]) for label in found)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_is_in_float32_stays_in_float32(backend: str) -> None:
+    """An operand in float64, such as a parameter, does not lift an island of float32; both backends agree."""
+    x = source()
+    low = Cast("float32")(x)
+    kinds = {"scaled": 0.3 * low, "shifted": low + 0.1, "power": low**2.5, "simp": n.Simp()(low), "sum": low + low}
+    found = Graph([x], kinds).compile(backend)(X[:2, :3])
+    rounded = X[:2, :3].astype(np.float32)
+    assert {name: value.dtype for name, value in found.items()} == dict.fromkeys(kinds, np.dtype("float32"))
+    np.testing.assert_allclose(found["power"], rounded**2.5, rtol=3e-7)
 
 
 def test_sums_that_differentiation_makes_are_flat() -> None:

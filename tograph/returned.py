@@ -1,9 +1,9 @@
-"""What a node's `forward` returns, held against what its `infer` promised."""
+"""What a node's `forward` returns, held against what its `infer` promised: number, shapes, precision."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from .edge import Vertex
 from .errors import HostError, TographError, a
 from .node import Node
 from .spec import Spec
+
+if TYPE_CHECKING:
+    from .backends.base import Backend
 
 PAIRS = ("operator", "dyad", "factor", "params")
 """Kinds whose values are not one array of the spec's shape."""
@@ -45,6 +48,25 @@ def checked(run: Callable[..., Any], vertex: Vertex, specs: Sequence[Spec]) -> C
         return made
 
     return returned
+
+
+def in_precision(run: Callable[..., Any], specs: Sequence[Spec], backend: Backend) -> Callable[..., Any]:
+    """`run` with results in float32 where their specs say so, in a float64 program.
+
+    In JAX an operand in float64, such as a parameter, lifts a float32 array to float64; in PyTorch it does not.
+    """
+    low = [spec.dtype == "float32" and spec.kind not in PAIRS for spec in specs]
+    if backend.dtype == "float32" or not any(low):
+        return run
+    xp = backend.xp
+
+    def rounded(*values: Any) -> Any:
+        made = run(*values)
+        if not isinstance(made, tuple):
+            return xp.astype(made, xp.float32)
+        return tuple(xp.astype(x, xp.float32) if is_low else x for x, is_low in zip(made, low, strict=True))
+
+    return rounded
 
 
 def _require_dtypes(vertex: Vertex, specs: Sequence[Spec], values: Sequence[Any]) -> None:

@@ -19,7 +19,7 @@ from .hosting import on_host
 from .liveness import releases
 from .loops import Carried, Entry, Loop, Piece, Source, Stack, Table
 from .node import Constant, Node, snake
-from .returned import checked
+from .returned import checked, in_precision
 from .reuse import operation_key, without_comments
 from .rolling import roll
 from .schedule import Segment
@@ -202,9 +202,12 @@ class _Writer:
         name = self.names.operation(node, specs)
         if name not in self.scope:
             key = operation_key(node, self.backend.name)
-            self.keys[name] = key and (key, tuple(spec.shape for spec in specs))
-        self.use(name, lambda: checked(implementation(node, self.backend), vertex, specs))
+            self.keys[name] = key and (key, tuple((spec.shape, spec.dtype) for spec in specs))
+        self.use(name, lambda: checked(self._run(node, specs), vertex, specs))
         return name
+
+    def _run(self, node: Node, specs: Sequence[Spec]) -> Callable[..., Any]:
+        return in_precision(implementation(node, self.backend), specs, self.backend)
 
     def use(self, name: str, make: Callable[[], Callable[..., Any]], static: tuple[int, ...] = ()) -> None:
         """Put a function into the scope, compiled if each is compiled by itself."""

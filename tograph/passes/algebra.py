@@ -6,6 +6,7 @@ that compare expressions then meet equal ones as equal.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 
@@ -161,5 +162,43 @@ def _widened(place: Place) -> Simpler:
     return Edge(Vertex(node, inner.inputs, place.vertex.origin)), "a cast that does not round is left out"
 
 
-RULES: tuple[Callable[[Place], Simpler], ...] = (_folded, _copy, _factors, _flat, _widened)
+def _between_islands(place: Place) -> Simpler:
+    """float32(s float64(x)) = s x for an x in float32 and s = 2^k or -2^k: the casts stand outside of both islands.
+
+    Such a factor changes the exponent alone, so the product is the same in both precisions. Past anything that rounds,
+    a cast stays where it is.
+    """
+    node = place.vertex.node
+    if not isinstance(node, Cast):
+        return None
+    factors, new = _past_factors(place.inputs[0][1])
+    _, old = _past_factors(place.vertex.edges[0])
+    widening, was = new.vertex.node, old.vertex.node
+    if not (isinstance(widening, Cast) and isinstance(was, Cast)) or not all(map(_is_power_of_two, factors)):
+        return None
+    source = old.vertex.edges[0]
+    dtype = place.plan.specs[source.vertex][source.index].dtype
+    if dtype != node.dtype or BITS[widening.dtype] < BITS[dtype]:
+        return None
+    made = new.vertex.edges[0]
+    for factor in reversed(factors):
+        made = Edge(Vertex(Scale(), (("s", factor), ("x", made)), place.vertex.origin))
+    return made, f"two islands of {dtype} are one: the casts between them are left out"
+
+
+def _past_factors(edge: Edge) -> tuple[list[Edge], Edge]:
+    """What an edge is multiplied by, outermost first, and what is multiplied."""
+    factors: list[Edge] = []
+    while isinstance(edge.vertex.node, Scale):
+        factor, edge = edge.vertex.edges
+        factors.append(factor)
+    return factors, edge
+
+
+def _is_power_of_two(factor: Edge) -> bool:
+    value = number(factor)
+    return value is not None and math.frexp(abs(value))[0] == 0.5
+
+
+RULES: tuple[Callable[[Place], Simpler], ...] = (_folded, _copy, _factors, _flat, _between_islands, _widened)
 """The first that applies to a vertex is taken."""
