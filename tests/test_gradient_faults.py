@@ -108,12 +108,16 @@ def test_all_origins_are_logged_and_what_harms_no_result_is_a_warning() -> None:
 def test_a_wrong_rule(backend: str) -> None:
     fault = FAULTS["wrong_rule"]()
     report = inspected(fault, backend)
+    assert not report.certified
     worst = report.worst_rules()
+    assert report.certified
     assert worst.sentence.startswith(f"'E' (Stiffening, declared at {place(fault)}) is wrong through 'x': ")
     assert (worst.rules[0].node, worst.rules[0].verdict, worst.severity) == ("E", "fail", "error")
     assert report.worst_rules() is worst
-    shown = report.overlay("digits").steps.values()
-    assert "WRONG: 0 digits" in {reading.text for reading in shown}
+    shown = report.overlay("digits").steps
+    [step] = [step for step, reading in shown.items() if reading.text == "WRONG: 0 of 16"]
+    assert report.plan.order[step].node.title == "vjp Stiffening.x"
+    assert shown[step].number == 16.0
 
 
 def test_rules_that_are_right() -> None:

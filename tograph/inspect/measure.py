@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import attrs
 import numpy as np
 
+from ..backends.base import Backend
 from ..backends.numpy import NumpyBackend
 from ..node import Node, Port, node
 from ..spec import Axis, Spec, scalar
@@ -118,9 +121,9 @@ class Measure(Node):
         """One number per column."""
         return Spec("array", (Axis("statistic", len(COLUMNS)),))
 
-    def forward(self, xp: Any, *values: Any) -> Any:
-        """`row_of` in the precision of the value."""
-        return row_of(xp, values[0])
+    def bind(self, backend: Backend) -> Callable[..., Any]:
+        """`row_of`, traced once for all values of one shape."""
+        return backend.compile(partial(row_of, backend.xp))
 
 
 @node

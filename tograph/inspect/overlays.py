@@ -84,17 +84,17 @@ def sensitivity(report: GradientReport) -> Overlay:
 
 
 def digits(report: GradientReport) -> Overlay:
-    """Digits in which the rule of each derivative step agrees with difference quotients; see `worst_rules`."""
+    """Digits in which the rules agree with difference quotients, see `worst_rules`; as numbers, those missing of 16."""
     least: dict[str, RuleDigits] = {}
     for rule in report.worst_rules().rules:
         least.setdefault(rule.node, rule)
     steps = {}
     for i, vertex in enumerate(report.plan.order):
         name = report.reader.name(vertex)
-        if name in least and report.reader.derived(vertex) and vertex.origin.role != "status":
+        if name in least and report.reader.derived(vertex) and vertex.origin.role in ("reverse", "tangent"):
             wrong = "WRONG: " if least[name].verdict == "fail" else ""
-            steps[i] = Reading(least[name].digits, f"{wrong}{least[name].digits:.0f} digits")
-    return Overlay("digits", "digits in which the rules agree", "digits", {}, steps)
+            steps[i] = Reading(16.0 - least[name].digits, f"{wrong}{least[name].digits:.0f} of 16")
+    return Overlay("digits", "digits in which the rules agree (shaded: missing ones)", "digits", {}, steps)
 
 
 OVERLAYS: dict[str, Callable[[GradientReport], Overlay]] = {

@@ -173,6 +173,11 @@ class GradientReport:
             return self._worst_rules
         return worst_rules(self, checked)
 
+    @property
+    def certified(self) -> bool:
+        """Whether the rules have been checked for this report, so that the overlay "digits" costs nothing more."""
+        return "_worst_rules" in vars(self)
+
     @cached_property
     def _worst_rules(self) -> WorstRules:
         return worst_rules(self)
