@@ -20,7 +20,7 @@ import tograph as tg  # noqa: E402
 from tograph import nodes as n  # noqa: E402
 from tograph.draw import draw  # noqa: E402
 from tograph.problems import PROBLEMS, SUITE, TASKS, hoyer, mbb, two_load_cantilever  # noqa: E402
-from tograph.runs import sweep  # noqa: E402
+from tograph.runs import Movie, sweep  # noqa: E402
 from tograph.runs.figures import density_figure, save  # noqa: E402
 from tograph.runs.gallery import save_gallery  # noqa: E402
 from tograph.runs.scene import physical_density, scene_of  # noqa: E402
@@ -153,6 +153,14 @@ def draw_sweep(path: Path, coarse: int) -> None:
         save(designs_figure(found.rows, found.folder), path)
 
 
+def draw_evolution(path: Path, coarse: int) -> None:
+    """The movie of the page on the design loop."""
+    problem = mbb(nelx=48 // coarse, nely=16 // coarse)
+    program = problem.workflow(radius=1.5).compile("jax")
+    call: dict[str, Any] = {"minimize": "compliance", "subject_to": ["volume <= 0.5"], "method": "mma"}
+    tg.optimize(program, problem.uniform(), **call, max_iter=30 // coarse, observers=[Movie(path, every=2, fps=4)])
+
+
 BATCH = "one design: eroded (eta 0.7), intended (0.5), dilated (0.3)"
 
 
@@ -163,6 +171,7 @@ def main(folder: Path = PICTURES, *, max_iter: int = 150, coarse: int = 1) -> No
         draw_graphs(folder.resolve())
     draw_suite(folder / "suite.png")
     draw_realisations(folder / "batch_realisations.png")
+    draw_evolution(folder / "evolution.gif", coarse)
     draw_sweep(folder / "sweep_designs.png", coarse)
     for name, size in DESIGNS.items():
         draw_design(name, folder / f"design_{name}.png", {k: max(2, v // coarse) for k, v in size.items()}, max_iter)

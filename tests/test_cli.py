@@ -22,11 +22,12 @@ from tograph.cli import main, options
 from tograph.cli.run_folder import FILES, new_folder
 from tograph.nodes import VolumeFraction
 from tograph.optimizers import Checkpoints
+from tograph.plain import to_json
 from tograph.problems import PROBLEMS, mbb
 from tograph.runs.figures import convergence_figure, density_figure, save
-from tograph.runs.plain import to_json
 from tograph.runs.scene import physical_density, scene_of
 
+COMMANDS = ["bench", "check", "draw", "explain", "export", "problems", "report", "resume", "run", "sweep"]
 SMALL = ["--nelx", "12", "--nely", "4"]
 MAGIC = {
     ".png": b"\x89PNG\r\n\x1a\n",
@@ -163,10 +164,10 @@ def test_version() -> None:
 
 
 def test_the_commands() -> None:
-    assert commands() == ["bench", "check", "draw", "explain", "export", "problems", "resume", "run"]
+    assert commands() == COMMANDS
 
 
-@pytest.mark.parametrize("command", ["bench", "check", "draw", "explain", "export", "problems", "resume", "run"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_shows_examples_that_parse(command: str) -> None:
     text = succeed(command, "--help")
     shown = examples(command)

@@ -73,7 +73,7 @@ INSIDE_FUNCTIONS: dict[str, tuple[str, ...]] = {
         "tograph.cli.running",
     ),
     "tograph.cli.explaining": ("numpy", "tograph.check"),
-    "tograph.cli.results": ("tograph.cli.exporting",),
+    "tograph.cli.results": ("tograph.cli.exporting", "tograph.runs"),
     "tograph.cli.sweeping": ("tograph.runs",),
 }
 

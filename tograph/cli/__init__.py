@@ -1,4 +1,4 @@
-"""The command line: `tograph run | resume | export | draw | check | explain | problems | bench | sweep`."""
+"""The command line: `tograph run | resume | report | export | draw | check | explain | problems | bench | sweep`."""
 
 from __future__ import annotations
 

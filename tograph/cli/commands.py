@@ -12,11 +12,12 @@ from typing import Any
 import click
 
 import tograph as tg
+from tograph.plain import to_json
 from tograph.problems import PROBLEMS, SUITE, TASKS, Problem, hoyer
-from tograph.runs.plain import to_json
 
 from .options import (
     BACKENDS,
+    SETTINGS,
     Commands,
     Count,
     Number,
@@ -66,9 +67,10 @@ def main() -> None:
 @click.option(
     "--bisection",
     type=Number(0.0, 1.0, min_open=True, max_open=True),
-    help="For the method oc: find the volume multiplier by bisection to this relative bracket, as the classical"
-    " codes do (1e-3). [default: hold the volume exactly]",
+    help="For oc: bisect the volume multiplier to this relative bracket, e.g. 1e-3. [default: hold the volume]",
 )
+@click.option("--live", type=Count(min=1), help="Keep live.png: the density, drawn every so many iterations.")
+@click.option("--movie", type=click.Choice(["gif", "mp4"]), help="Leave evolution.gif or .mp4: how the design became.")
 @backend_option
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. [default: runs/NAME-DATE-TIME]")
 @json_option
@@ -84,7 +86,7 @@ def run(target: str, backend: str, out: Path | None, as_json: bool, **options: A
     from .run_folder import make_folder, new_folder
     from .running import Order, carry_out
 
-    settings = {name: options.pop(name) for name in ("method", "max_iter", "tol", "bisection")}
+    settings = {name: options.pop(name) for name in SETTINGS}
     given = {name: value for name, value in options.items() if value is not None}
     order = Order(target, str(Path.cwd()), given, backend, **settings)
     with sentences(), only_json(as_json):

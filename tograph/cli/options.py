@@ -21,6 +21,8 @@ PROBLEM_OPTIONS = ("nelx", "nely", "nelz", "volume", "load")
 """What a function that makes a problem may take."""
 WORKFLOW_OPTIONS = ("filter", "radius", "penal")
 """What `Problem.workflow` takes."""
+SETTINGS = ("method", "max_iter", "tol", "bisection", "live", "movie")
+"""Of `run`: what is neither the problem's nor the workflow's."""
 
 
 class Count(click.IntRange):

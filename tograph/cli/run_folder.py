@@ -17,9 +17,10 @@ import numpy as np
 
 import tograph as tg
 from tograph.draw import draw
+from tograph.plain import to_json
 from tograph.program import Program
 from tograph.runs.figures import convergence_figure, density_figure, save
-from tograph.runs.plain import to_json
+from tograph.runs.report import write_report
 from tograph.runs.scene import physical_density, scene_of
 
 from .workflow import Workflow
@@ -39,6 +40,8 @@ FILES = (
     "result.json",
     "run.json",
     "checkpoint",
+    "problem.png",
+    "report.html",
 )
 
 
@@ -117,6 +120,7 @@ def write_run(run: Run, folder: Path) -> None:
             drawing.save(folder / f"{name}.{ending}")
     about = {"target": run.target, "options": dict(run.options), "versions": _versions(run.program.backend.name)}
     _write_json(folder / "result.json", run.summary() | about)
+    write_report(folder)
 
 
 def _title(run: Run) -> str:

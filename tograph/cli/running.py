@@ -13,15 +13,17 @@ import click
 
 import tograph as tg
 from tograph.optimizers import Checkpoint, Checkpoints, HistoryLines, load_checkpoint
+from tograph.plain import to_json
 from tograph.program import Program
-from tograph.runs.plain import to_json
+from tograph.runs import LivePicture, Movie
 
 from .progress import progress
 from .run_folder import Run, write_run
 from .user_file import is_user_file
 from .workflow import Workflow, find_workflow
 
-ORDER, CHECKPOINT, LINES = "run.json", "checkpoint", "history.jsonl"
+ORDER, CHECKPOINT, LINES, TABLE = "run.json", "checkpoint", "history.jsonl", "history.csv"
+LIVE, MOVIE = "live.png", "evolution"
 
 
 @attrs.frozen
@@ -32,7 +34,7 @@ class Order:
         target: as given on the command line.
         where: the working folder then; a user's own file is looked for from there.
         given: options of the problem and the workflow that were given.
-        backend, method, max_iter, tol, bisection: as on the command line.
+        backend, method, max_iter, tol, bisection, live, movie: as on the command line.
     """
 
     target: str
@@ -43,6 +45,8 @@ class Order:
     max_iter: int
     tol: float
     bisection: float | None
+    live: int | None = None
+    movie: str | None = None
 
     def save(self, folder: Path) -> None:
         """Write it into a run folder."""
@@ -67,6 +71,11 @@ class Order:
         return find_workflow(target if Path.cwd() != Path(self.where) else self.target, self.given).with_start(
             self.backend
         )
+
+    def pictures(self, folder: Path) -> list[Any]:
+        """Observers that draw while it runs."""
+        live = [] if self.live is None else [LivePicture(folder / LIVE, self.live)]
+        return live if self.movie is None else [*live, Movie(folder / f"{MOVIE}.{self.movie}")]
 
     def chosen(self) -> Any:
         """The method, or its name."""
@@ -116,6 +125,8 @@ def _optimise(order: Order, workflow: Workflow, program: Program, folder: Path, 
             observers=[
                 Checkpoints(folder / CHECKPOINT),
                 HistoryLines(folder / LINES),
+                HistoryLines(folder / TABLE),
+                *order.pictures(folder),
                 shown,
                 lambda iteration: done.append(iteration.number),
             ],

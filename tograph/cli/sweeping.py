@@ -12,8 +12,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tograph.plain import to_json
 from tograph.problems import SUITE, TASKS
-from tograph.runs.plain import to_json
 
 from .commands import main, only_json
 from .options import Count, backend_option, json_option, sentences

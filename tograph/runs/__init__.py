@@ -10,9 +10,24 @@ A further method is a function with the decorator `recipe`.
 from __future__ import annotations
 
 from . import standard as standard
+from .evolution import LivePicture, Movie
+from .health import Health, health_of
 from .job import Job
 from .recipes import RECIPES, recipe
+from .report import write_report
 from .setup import Setup
 from .sweep import Sweep, sweep
 
-__all__ = ["RECIPES", "Job", "Setup", "Sweep", "recipe", "sweep"]
+__all__ = [
+    "RECIPES",
+    "Health",
+    "Job",
+    "LivePicture",
+    "Movie",
+    "Setup",
+    "Sweep",
+    "health_of",
+    "recipe",
+    "sweep",
+    "write_report",
+]

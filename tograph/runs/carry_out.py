@@ -21,10 +21,10 @@ from tograph.optimizers import (
     grey_level,
     load_checkpoint,
 )
+from tograph.plain import to_json
 from tograph.program import Program
 
 from .job import Job
-from .plain import to_json
 from .scene import physical_field
 
 DONE, CHECKPOINT, HISTORY, DESIGN, GRAPH = "result.json", "checkpoint", "history.csv", "design.npz", "graph.json"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 import attrs
@@ -65,17 +65,23 @@ def physical_density(program: Program, design: str, value: Floats) -> Floats:
 
 def physical_field(program: Program, given: Mapping[str, Any]) -> Floats | None:
     """The same at given inputs, of which one at least must be behind it; None if there is no such field."""
+    function = field_function(program, given)
+    return None if function is None else function(given)
+
+
+def field_function(program: Program, given: Container[str]) -> Callable[[Mapping[str, Any]], Floats] | None:
+    """The same as a function of inputs by name, compiled once; `given` are the names that it will get."""
     graph = program.graph
     for kind in (VolumeFraction, Simp, Ramp):
         vertex = _first(graph, kind)
         if vertex is not None and (needed := _all_known(graph, vertex.edges[0], given)):
             made = Graph(needed, {"density": vertex.edges[0]}).compile(program.backend.name, dtype=program.dtype)
-            behind = {source_of(edge).name for edge in needed}
-            return np.asarray(made(**{name: value for name, value in given.items() if name in behind})["density"])
+            behind = [name for name in made.graph.input_names if name in given]
+            return lambda values: np.asarray(made(**{name: values[name] for name in behind})["density"])
     return None
 
 
-def _all_known(graph: Graph, edge: Edge, given: Mapping[str, Any]) -> list[Edge]:
+def _all_known(graph: Graph, edge: Edge, given: Container[str]) -> list[Edge]:
     """The inputs behind an edge, if one is given and the others are too or have defaults; else none."""
     behind = set(topological([edge]))
     needed = [source for source in graph.inputs if source.vertex in behind]

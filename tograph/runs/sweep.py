@@ -11,11 +11,11 @@ from typing import Any
 import attrs
 
 from tograph.errors import TographError
+from tograph.plain import to_json
 
 from .carry_out import about, carry_out, finished
 from .cluster import rows_on_cluster
 from .job import Job, grid_of
-from .plain import to_json
 from .processes import LOG, Ready, rows_of
 from .sweep_figures import save_sweep_figures
 from .table import csv_of, summary_of, text_of

@@ -12,10 +12,11 @@ import sys
 import threading
 from pathlib import Path
 
+from tograph.plain import to_json
+
 from . import standard as standard
 from .carry_out import carry_out
 from .job import Job
-from .plain import to_json
 
 
 def main() -> None:
