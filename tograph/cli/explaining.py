@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tograph.graph import source_of
-from tograph.runs.plain import to_json
+from tograph.plain import to_json
 
 from .commands import main, only_json
 from .options import backend_option, json_option, problem_options, sentences
