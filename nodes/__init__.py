@@ -19,11 +19,13 @@ from tograph.elementwise import Cast, Power, Reciprocal, Shift
 from .conductivity import Conductivity
 from .constitutive import StiffeningLaw, Stress
 from .convolution import Convolve, Spectrum
+from .decoder import CNN
 from .device import SolveResidual
 from .energy import ElementForm, ExternalWork, InverseSimp, StrainEnergy
 from .equilibrium import InternalForce, NewtonSolve
-from .filters import AverageSensitivity, ConeWeights, DensityFilter, SensitivityFilter
+from .filters import AverageSensitivity, ConeWeights, DensityFilter, SensitivityFilter, filter_share
 from .grid import Grid
+from .images import Conv2D, KernelCotangent, Resize, TurnedKernel
 from .layers import Dense, LeakyRelu, Relu, Sin, Softplus, Tanh
 from .materials import Ramp, Simp
 from .multigrid import MultigridCG
@@ -44,6 +46,7 @@ from .wrappings import SimpCompliance, SimpDisplacement, SparseSolver
 
 __all__ = [
     "AMG",
+    "CNN",
     "MLP",
     "Add",
     "Affine",
@@ -57,6 +60,7 @@ __all__ = [
     "Compliance",
     "Conductivity",
     "ConeWeights",
+    "Conv2D",
     "Convolve",
     "Dense",
     "DensityFilter",
@@ -76,6 +80,7 @@ __all__ = [
     "Heaviside",
     "InternalForce",
     "InverseSimp",
+    "KernelCotangent",
     "LeakyRelu",
     "LinearSolve",
     "Multifrontal",
@@ -95,6 +100,7 @@ __all__ = [
     "Reciprocal",
     "Relu",
     "Reshape",
+    "Resize",
     "Scale",
     "SensitivityFilter",
     "Shift",
@@ -117,10 +123,12 @@ __all__ = [
     "Sum",
     "SuperLU",
     "Tanh",
+    "TurnedKernel",
     "Unpack",
     "VolumeEnforcing",
     "VolumeFraction",
     "VolumeShift",
     "WeightCases",
     "coordinates",
+    "filter_share",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import numpy as np
+from scipy.ndimage import convolve
 
 import tograph as tg
 from tograph import Edge, Node, Port, Spec, SpecError
@@ -129,6 +130,23 @@ def _weights(grid: Grid, reach: tuple[int, ...], radius: Any) -> tuple[Edge, Edg
     return spectrum, Reciprocal()(Convolve()(ones, spectrum))
 
 
+def filter_share(
+    grid: Grid, radius: float, counted: np.ndarray | None = None, active: np.ndarray | None = None
+) -> np.ndarray:
+    """s with sum_j s_j rho_j = mean of the filtered field over the elements `counted`, for every rho; sum s = 1.
+
+    s = F^T d / sum d, with the cone filter F over the elements `active` and the mask d of those counted: the gradient
+    of the physical volume, by which a volume is held before a filter such that it is right behind it.
+
+    counted, active: boolean arrays of the shape of a field; None for all elements. s: of that shape.
+    """
+    window = np.maximum(float(radius) - ConeWeights(grid, _reach(grid, radius), radius).distance(), 0.0)
+    m = np.ones(grid.shape) if active is None else np.asarray(active, dtype=np.float64)
+    d = m if counted is None else m * np.asarray(counted, dtype=np.float64)
+    around = convolve(m, window, mode="constant")
+    return np.asarray(m * convolve(d / np.where(around > 0.0, around, 1.0), window, mode="constant") / d.sum())
+
+
 @tg.node
 class SensitivityFilter(Node):
     """Identity forward; filters the sensitivity on the way back (a heuristic, hence *inexact*).
@@ -210,5 +228,6 @@ __all__ = [
     "ConeWeights",
     "DensityFilter",
     "SensitivityFilter",
+    "filter_share",
     "require_on_grid",
 ]

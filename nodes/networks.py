@@ -15,7 +15,7 @@ from tograph import Axis, Edge, Node, Port, Spec, SpecError
 from .grid import Grid
 from .layers import Dense, LeakyRelu, Sin
 from .normalization import Affine, Normalize
-from .weights import Draw, Layout, Network, Reshape
+from .weights import Draw, Layout, Network, Reshape, constant_draw, uniform_draw
 
 
 def coordinates(grid: Grid, dtype: str = "real") -> Edge:
@@ -119,9 +119,9 @@ class MLP(_Layers):
         """W0, b0, [a0, c0], W1, ..."""
         made: dict[str, tuple[tuple[int, ...], Draw]] = {}
         for i, (m, k) in enumerate(self._sizes()):
-            made |= {f"W{i}": ((m, k), _uniform(math.sqrt(6.0 / (m + k)))), f"b{i}": ((k,), _constant(0.0))}
+            made |= {f"W{i}": ((m, k), uniform_draw(math.sqrt(6.0 / (m + k)))), f"b{i}": ((k,), constant_draw(0.0))}
             if self.normalize and i < self.depth:
-                made |= {f"a{i}": ((k,), _constant(1.0)), f"c{i}": ((k,), _constant(0.0))}
+                made |= {f"a{i}": ((k,), constant_draw(1.0)), f"c{i}": ((k,), constant_draw(0.0))}
         return made
 
     @property
@@ -158,7 +158,7 @@ class Siren(_Layers):
         made: dict[str, tuple[tuple[int, ...], Draw]] = {}
         for i, (m, k) in enumerate(self._sizes()):
             bound = 1.0 / m if i == 0 else math.sqrt(6.0 / m) / self.omega
-            made |= {f"W{i}": ((m, k), _uniform(bound)), f"b{i}": ((k,), _uniform(1.0 / math.sqrt(m)))}
+            made |= {f"W{i}": ((m, k), uniform_draw(bound)), f"b{i}": ((k,), uniform_draw(1.0 / math.sqrt(m)))}
         return made
 
     @property
@@ -257,11 +257,3 @@ class FourierMLP(_Layers):
     def mlp(self) -> MLP:
         """What follows the features."""
         return MLP(2 * self.m, self.width, self.depth, self.results, self.activation, dtype=self.dtype)
-
-
-def _uniform(bound: float) -> Draw:
-    return lambda rng, shape: rng.uniform(-bound, bound, shape)
-
-
-def _constant(value: float) -> Draw:
-    return lambda rng, shape: np.full(shape, value)

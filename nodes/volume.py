@@ -51,13 +51,15 @@ def _(node: Sigmoid, xp: Any, rho: Any) -> Any:
 class VolumeShift(ImplicitNode):
     """eta such that the mean of sigmoid(x + eta) over the elements, or over those of `mask`, is V.
 
+    Weights instead of a mask make it a weighted mean: those of `filter_share` hold the volume of the filtered field.
+
     x: field of logits; eta: scalar. The mean grows strictly with eta, from 0 to 1, so there is one root.
     At the largest counted logit sigmoid(x + eta) >= V and at the smallest <= V, which brackets it:
     logit(V) - max x <= eta <= logit(V) - min x.
 
     Attributes:
         V: volume fraction in (0, 1), dimensionless; constant or wire.
-        mask: boolean array of the field's shape: the elements that count; None for all.
+        mask: array of the field's shape: booleans, or weights >= 0, whose sum does not matter; None for all alike.
         solver: a `RootSolver`; bisection by default, which cannot miss.
 
     Raises (when run):
@@ -79,8 +81,9 @@ class VolumeShift(ImplicitNode):
         """A scalar; the mask must fit the field and count something."""
         if self.mask is not None and np.shape(self.mask) != specs[0].shape:
             raise SpecError(f"has shape {np.shape(self.mask)}, the field {specs[0].shape}", port="mask")
-        if self.mask is not None and not np.any(self.mask):
-            raise SpecError("counts no element", port="mask", fix="Leave it out to count all")
+        if self.mask is not None and not (np.any(self.mask) and np.min(self.mask) >= 0):
+            fix = "Leave it out to count all; weights must not be negative"
+            raise SpecError("counts no element, or some less than nothing", port="mask", fix=fix)
         return Spec("scalar")
 
     def residual(self, xp: Any, y: Any, *inputs: Any) -> Any:

@@ -191,6 +191,21 @@ class Network(Node):
         return cast
 
 
+def uniform_draw(bound: float) -> Draw:
+    """Uniform in +-bound."""
+    return lambda rng, shape: rng.uniform(-bound, bound, shape)
+
+
+def normal_draw(scale: float) -> Draw:
+    """Normal, with this standard deviation."""
+    return lambda rng, shape: rng.normal(scale=scale, size=shape)
+
+
+def constant_draw(value: float) -> Draw:
+    """One number everywhere."""
+    return lambda rng, shape: np.full(shape, value)
+
+
 def _half(backend: str) -> Any:
     """The half of the modules that needs a framework."""
     try:

@@ -19,6 +19,7 @@ from .beams import (
 )
 from .heat import heat_conduction
 from .hoyer import SUITE, TASKS, hoyer
+from .neural import NETWORKS, held_density, network, neural_compliance
 from .problem import Problem
 
 PROBLEMS: dict[str, Callable[..., Problem]] = {
@@ -34,6 +35,7 @@ PROBLEMS: dict[str, Callable[..., Problem]] = {
 }
 
 __all__ = [
+    "NETWORKS",
     "PROBLEMS",
     "SUITE",
     "TASKS",
@@ -43,9 +45,12 @@ __all__ = [
     "cantilever_3d",
     "cantilever_with_hole",
     "heat_conduction",
+    "held_density",
     "hoyer",
     "mbb",
     "michell",
+    "network",
+    "neural_compliance",
     "tensile",
     "two_load_cantilever",
 ]

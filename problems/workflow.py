@@ -25,6 +25,7 @@ def compliance_workflow(
     rho: Edge | None = None,
     filter: str = "density",
     radius: Any = 2.4,
+    max_radius: float | None = None,
     penal: Any = 3.0,
     E_min: Any = 1e-9,
     beta: Any = None,
@@ -39,6 +40,7 @@ def compliance_workflow(
         rho: densities that other nodes make; what is behind them becomes inputs. Default: an input from 0 to 1.
         filter: "density", "active density" (averages over what is not void), "sensitivity" (a heuristic), or "none".
         radius: filter radius in units of length.
+        max_radius: the largest one, for a radius that is an edge.
         penal, E_min: SIMP exponent, and modulus of void relative to 1.
         beta, eta: sharpness and threshold of a Heaviside projection; no projection if beta is None.
         weights: weights of the load cases in the compliance; all 1 by default.
@@ -51,7 +53,7 @@ def compliance_workflow(
     """
     rho = tg.source("rho", problem.grid.field(), lower=0.0, upper=1.0) if rho is None else rho
     with tg.cluster("design"):
-        felt, counted = _filtered(problem, rho, filter, radius)
+        felt, counted = _filtered(problem, rho, filter, radius, max_radius)
         felt, counted = _projected(felt, counted, beta, eta)
         felt, counted = _with_regions(problem, felt, counted)
     with tg.cluster("analysis"):
@@ -89,22 +91,22 @@ def _projected(felt: Edge, counted: Edge, beta: Any, eta: Any) -> tuple[Edge, Ed
     return sharp, sharp if counted is felt else project(counted, name="rho_counted")
 
 
-def _filtered(problem: Problem, rho: Edge, filter: str, radius: Any) -> tuple[Edge, Edge]:
+def _filtered(problem: Problem, rho: Edge, filter: str, radius: Any, largest: float | None) -> tuple[Edge, Edge]:
     """The density that the analysis feels, and the one that the volume counts."""
     if filter not in FILTERS:
         raise ValueError(f"there is no filter {filter!r}. {did_you_mean(filter, FILTERS)}")
     if filter == "density":
-        rho_f = n.DensityFilter(problem.grid, radius=radius)(rho)
+        rho_f = n.DensityFilter(problem.grid, radius=radius, max_radius=largest)(rho)
         return rho_f, rho_f
     if filter == "active density":
-        rho_f = _filtered_inside(problem, rho, radius)
+        rho_f = _filtered_inside(problem, rho, radius, largest)
         return rho_f, rho_f
     if filter == "sensitivity":
         return n.SensitivityFilter(problem.grid, radius=radius)(rho, name="rho_s"), rho
     return rho, rho
 
 
-def _filtered_inside(problem: Problem, rho: Edge, radius: Any) -> Edge:
+def _filtered_inside(problem: Problem, rho: Edge, radius: Any, largest: float | None) -> Edge:
     """m F(m rho) / F(m) with the density filter F and the mask m of what is not void; 0 in the void.
 
     F divides by the weights of all neighbours in the domain; the ratio leaves those of the void out.
@@ -112,7 +114,7 @@ def _filtered_inside(problem: Problem, rho: Edge, radius: Any) -> Edge:
     void = np.zeros(problem.grid.shape) if problem.void is None else problem.void.astype(float)
     spec = problem.grid.field()
     m = tg.constant(1.0 - void, spec, name="m")
-    density_filter = n.DensityFilter(problem.grid, radius=radius)
+    density_filter = n.DensityFilter(problem.grid, radius=radius, max_radius=largest)
     weight = density_filter(m, name="weight") + tg.constant(void, spec, name="outside")
     rho_f: Edge = m * density_filter(m * rho, name="rho_a") / weight
     return rho_f

@@ -270,6 +270,9 @@ CERTIFIED: dict[type[Node], tuple[Example, ...]] = {
     n.FourierMLP: (
         Example(n.FourierMLP(width=2, depth=1, m=2, scale=0.5, activation=n.Tanh()), (normal(4, 2), normal(13))),
     ),
+    n.Conv2D: (Example(n.Conv2D(), (normal(3, 4, 2), normal(3, 3, 2, 1))),),
+    n.TurnedKernel: (Example(n.TurnedKernel(), (normal(3, 3, 2, 1),)),),
+    n.Resize: (Example(n.Resize((3, 5), (2, 3)), (normal(2, 3, 2),)),),
     # materials
     n.Simp: (
         Example(n.Simp(p=2.7, E_min=1e-2, E_max=1.5), (uniform(3, 4),)),
@@ -388,6 +391,8 @@ MEMBERS = "arranges the members of a batch after differentiation: tests/test_bat
 INSIDE = "made by the rules of implicit nodes, which are checked as a whole"
 
 EXEMPT: dict[type[Node], str] = {
+    n.CNN: "nodes of this table, compared with modules of both frameworks: tests/nodes/test_networks.py",
+    n.KernelCotangent: "a derivative of Conv2D, checked with it",
     Source: "an input has no operation",
     Constant: "a constant has no operation",
     WithGradientOf: "its derivative is not that of its value by design: tests/test_detached.py",

@@ -80,7 +80,10 @@ class Scale(Node):
     def forward(self, xp: Any, *values: Any) -> Any:
         """s x."""
         s, x = values
-        return (s * x[0], x[1]) if is_sum_of_products(x) else s * x
+        if is_sum_of_products(x):
+            return s * x[0], x[1]
+        # A number in the precision of the program must not lift a float32 array to float64.
+        return (s if s.dtype == x.dtype else xp.astype(s, x.dtype)) * x
 
 
 @graph_vjp(Scale, "s")

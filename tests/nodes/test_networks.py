@@ -22,12 +22,14 @@ NETWORKS: dict[str, Any] = {
     "three results": n.MLP(width=6, depth=1, results=3, activation=n.Tanh()),
     "siren": n.Siren(width=6, depth=2),
     "fourier": n.FourierMLP(width=6, depth=1, m=4),
+    "cnn": n.CNN(9, 13, filters=(5, 4, 3, 2), latent=6, channels=3, kernel=3),
+    "cnn of a fixed vector": n.CNN(8, 16, filters=(3, 3, 2, 2), latent=4, channels=2, kernel=5, fixed=7),
 }
 
 
 def field_of(net: Any) -> Graph:
     theta = net.source(seed=3)
-    z = net(n.coordinates(GRID), theta)
+    z = net(theta) if isinstance(net, n.CNN) else net(n.coordinates(GRID), theta)
     return Graph([theta], {"z": z, "loss": n.Dot()(z, z)})
 
 
@@ -54,7 +56,7 @@ def test_both_backends_and_the_modules_of_both_frameworks_agree(name: str) -> No
         assert np.abs(others_dz - dz).max() <= 1e-10 * np.abs(dz).max()
 
 
-@pytest.mark.parametrize("name", ["normalised mlp", "siren"])
+@pytest.mark.parametrize("name", ["normalised mlp", "siren", "cnn"])
 def test_in_single_precision(name: str) -> None:
     net = attrs.evolve(NETWORKS[name], dtype="float32")
     (z, dz), (z_torch, dz_torch) = run(net, "jax"), run(net, "torch")
@@ -65,14 +67,15 @@ def test_in_single_precision(name: str) -> None:
 
 def by_framework(net: Any, module: Any, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Field and gradient by the framework's own differentiation of its own module."""
+    given = () if isinstance(net, n.CNN) else (points,)
     if isinstance(module, equinox.Module):
 
         def loss(m: Any) -> Any:
-            return (m(points) ** 2).sum()
+            return (m(*given) ** 2).sum()
 
         called: Any = module
-        return np.asarray(called(points)), net.weights_of(equinox.filter_jit(equinox.filter_grad(loss))(module))
-    z = module(torch.as_tensor(points))
+        return np.asarray(called(*given)), net.weights_of(equinox.filter_jit(equinox.filter_grad(loss))(module))
+    z = module(*map(torch.as_tensor, given))
     (z**2).sum().backward()
     for part in module.parameters():
         part.data = part.grad
@@ -132,3 +135,48 @@ def test_points_far_from_a_grid() -> None:
     points = np.random.default_rng(0).uniform(-1, 1, (7, 2))
     report = tg.check(Graph([x, theta], {"loss": n.Dot()(y, y)}), at={"x": points}, quick=True)
     assert report.passed, str(report)
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_convolution_is_that_of_the_formula(backend: str) -> None:
+    """The framework's own against sums of matrix products, which NumPy runs; twice differentiated, too."""
+    rng = np.random.default_rng(1)
+    x, W = rng.normal(size=(5, 7, 3)), rng.normal(size=(3, 3, 3, 2))
+    edges = tg.source("x", _array(x)), tg.source("W", _array(W))
+    y = n.Conv2D()(*edges)
+    graph = Graph(edges, {"y": y, "loss": n.Dot()(y, y)})
+    program = graph.compile(backend)
+    assert np.allclose(program(x, W)["y"], graph.compile("numpy")(x, W)["y"], atol=1e-13)
+    t = rng.normal(size=W.shape)
+    _, _, product = program.hvp("loss", "W")(x, W, W_dot=t)
+    step = 1e-5
+    gradient = program.value_and_grad("loss", "W")
+    difference = (gradient(x, W + step * t)[1] - gradient(x, W - step * t)[1]) / (2.0 * step)
+    assert np.allclose(product, difference, rtol=1e-6, atol=1e-6)
+
+
+def _array(value: np.ndarray) -> tg.Spec:
+    return tg.Spec("array", tuple(tg.Axis(f"axis{i}", size) for i, size in enumerate(value.shape)))
+
+
+def test_resize_keeps_planes_and_means() -> None:
+    """Linear functions stay so inside, constants everywhere; the matrices of doubling are 1/4 and 3/4."""
+    x = tg.source("x", tg.Spec("array", (tg.Axis("ny", 3), tg.Axis("nx", 4), tg.Axis("channel", 1))))
+    program = Graph([x], {"y": n.Resize((6, 9), (3, 4))(x)}).compile("numpy")
+    rows, columns = np.indices((3, 4)) + 0.5
+    made = program((rows / 3 + 2.0 * columns / 4)[..., None])["y"][..., 0]
+    y, z = np.indices((6, 9)) + 0.5
+    assert np.allclose((y / 6 + 2.0 * z / 9)[1:-1, 2:-2], made[1:-1, 2:-2])
+    assert np.allclose(program(np.ones((3, 4, 1)))["y"], 1.0)
+    assert np.allclose(program(np.eye(3, 4)[..., None])["y"][:2, 0, 0], [1.0, 0.75])
+
+
+def test_decoders_of_any_size() -> None:
+    net = n.CNN(10, 21)
+    assert net.sizes == [(2, 3), (2, 3), (3, 6), (5, 11), (10, 21), (10, 21)]
+    part = net.cut(net.initial(0))
+    assert part["W0"].shape == (5, 5, 32, 128) and part["b4"].shape == (10, 21, 1)
+    assert np.allclose(part["W"] @ part["W"].T, part["W"].shape[1] / 128 * np.eye(128))
+    assert part["W0"].std() == pytest.approx(1 / np.sqrt(25 * 32), rel=1e-2)
+    with pytest.raises(tg.GraphError, match="Give an odd kernel"):
+        field_of(n.CNN(8, 8, kernel=4)).validate()
