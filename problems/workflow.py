@@ -39,17 +39,13 @@ def compliance_workflow(
         problem: what to optimise.
         rho: densities that other nodes make; what is behind them becomes inputs. Default: an input from 0 to 1.
         filter: "density", "active density" (averages over what is not void), "sensitivity" (a heuristic), or "none".
-        radius: filter radius in units of length.
-        max_radius: the largest one, for a radius that is an edge.
+        radius, max_radius: filter radius in units of length; the largest one, for a radius that is an edge.
         penal, E_min: SIMP exponent, and modulus of void relative to 1.
         beta, eta: sharpness and threshold of a Heaviside projection; no projection if beta is None.
         weights: weights of the load cases in the compliance; all 1 by default.
         solver: a linear solver; the default one if None.
 
-    Numbers may be edges made by `tg.source` instead: further inputs.
-
-    Raises:
-        ValueError: unknown filter.
+    Numbers may be edges made by `tg.source` instead: further inputs. Raises `ValueError` for an unknown filter.
     """
     rho = tg.source("rho", problem.grid.field(), lower=0.0, upper=1.0) if rho is None else rho
     with tg.cluster("design"):
@@ -58,8 +54,8 @@ def compliance_workflow(
         felt, counted = _with_regions(problem, felt, counted)
     with tg.cluster("analysis"):
         u, f = _analysis(problem, felt, penal, E_min, solver)
-    wires = [edge for edge in (radius, penal, E_min, beta, eta) if isinstance(edge, Edge)]
     outputs = {"compliance": n.Compliance(weights)(u, f), "volume": n.VolumeFraction()(counted)}
+    wires = [edge for edge in (radius, penal, E_min, beta, eta) if isinstance(edge, Edge)]
     return Graph([*_inputs_behind(rho), *wires], outputs, name=problem.name)
 
 

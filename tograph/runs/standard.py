@@ -67,29 +67,43 @@ def cnn_lbfgs(
     )
 
 
+PATHS: tuple[tuple[tuple[float, float], ...], ...] = (
+    ((3.0, 1.0), (3.0, 1.5), (2.5, 2.0), (2.0, 2.5), (1.5, 3.0)),
+    ((3.0, 3.0), (2.0, 3.0), (1.5, 3.0)),
+    ((1.0, 1.0), (1.0, 1.5), (1.0, 2.0), (1.0, 2.5)),
+    ((2.0, 1.0), (2.0, 2.0), (2.0, 3.0), (1.5, 3.0)),
+)
+"""Ways to the problem: factor of the filter radius, and SIMP exponent, of every stage before it."""
+
+
 @recipe("coarse-to-fine")
 def coarse_to_fine(
-    problem: Problem, *, seed: int = 0, wide: float = 3.0, max_iter: int = 400, tol: float = 1e-3, **workflow: Any
+    problem: Problem, *, seed: int = 0, each: int = 35, max_iter: int = 450, tol: float = 1e-3, **workflow: Any
 ) -> Setup:
-    """Densities behind a filter that begins `wide` times as wide: large members first, details later.
+    """Densities behind a filter that begins wide, a material that begins linear, or both; several ways by seed.
 
-    By optimality criteria, 40 iterations for each radius, a factor of 1.5 apart, 60 for that of the problem; then by
-    moving asymptotes, which end closer to a minimum; `max_iter` iterations in all. Seed 0 begins with the uniform
-    design; others with one that varies smoothly and at random.
+    `each` iterations of optimality criteria for every stage of the way `PATHS[seed]`, 60 for the problem itself, then
+    moving asymptotes, which end closer to a minimum; `max_iter` iterations in all. No way is the best for all problems:
+    run several seeds. Those beyond the last way take the ways again, from a design that varies at random.
     """
     options = {**problem.settings, **workflow}
-    radius = float(options.get("radius", 2.4))
-    factors = [wide / 1.5**k for k in range(20) if wide / 1.5**k > 1.15]
-    last = max_iter - 40 * len(factors) - 60
+    radius, penal = float(options.get("radius", 2.4)), float(options.get("penal", 3.0))
+    path = [(radius * factor, min(p, penal)) for factor, p in PATHS[seed % len(PATHS)]]
+    last = max_iter - each * len(path) - 60
     if last < 1:
-        raise ValueError(f"max_iter is {max_iter}: the stages for the wide filters take {max_iter - last}")
-    stages = [Stage({"radius": radius * factor}, max_iter=40, tol=5.0 * tol) for factor in factors]
+        raise ValueError(f"max_iter is {max_iter}: the stages on the way to the problem take {max_iter - last}")
+    wires = {
+        "radius": tg.source("radius"),
+        "penal": tg.source("penal"),
+        "max_radius": max(radius, *(r for r, _ in path)),
+    }
+    stages = [Stage({"radius": r, "penal": p}, max_iter=each, tol=5.0 * tol) for r, p in path]
     return Setup(
-        graph=problem.workflow(**{**options, "radius": tg.source("radius"), "max_radius": radius * max(1.0, wide)}),
-        start=_varied(problem, seed, radius),
+        graph=problem.workflow(**{**options, **wires, "max_radius": max(radius, *(r for r, _ in path))}),
+        start=_varied(problem, seed // len(PATHS), radius),
         subject_to=[Constraint("volume", "<=", problem.volume)],
         method=OptimalityCriteria(),
-        inputs={"radius": radius},
+        inputs={"radius": radius, "penal": penal},
         stages=[*stages, Stage(max_iter=60, tol=tol), Stage(method=MMA(), max_iter=last, tol=tol)],
     )
 
