@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -82,19 +83,24 @@ def require_accurate(system: System, u: np.ndarray, rhs: np.ndarray, transposed:
         return
     with np.errstate(over="ignore", invalid="ignore"):
         displacements, forces = u.take(free, axis=1), rhs.take(free, axis=1)
-        scale = system.largest
-        residual = system.on_free(u, transposed) - forces
-        error, length, load = (np.linalg.norm(v, axis=1) for v in (residual, displacements, forces))
-        bad = ~((error <= BACKWARD_ERROR * (scale * length + load)) & (scale * length <= GROWTH * load))
-    bad &= load > 0.0
-    if not np.any(bad):
-        return
-    case = int(np.argmax(bad))
-    growth = float(scale * length[case] / load[case])
-    cause = _void_load(system, rhs[case]) or why_singular(system)
-    raise SolveError(
+        residuals = system.on_free(u, transposed) - forces
+    for case in range(len(u)):
+        error, length, load = (_length(v[case]) for v in (residuals, displacements, forces))
+        internal = system.largest * length
+        accurate = error <= BACKWARD_ERROR * (internal + load) and internal <= GROWTH * load
+        if load > 0.0 and not accurate:
+            raise _inaccurate(system, u[case], rhs[case], internal / load)
+
+
+def _length(vector: np.ndarray) -> float:
+    return math.sqrt(np.dot(vector, vector))
+
+
+def _inaccurate(system: System, u: np.ndarray, rhs: np.ndarray, growth: float) -> SolveError:
+    cause = _void_load(system, rhs) or why_singular(system)
+    return SolveError(
         f"the answer cannot be used: displacements {growth:.0e} times load over stiffness, largest at "
-        f"{worst_dof(system.pattern, u[case])}. {cause}",
+        f"{worst_dof(system.pattern, u)}. {cause}",
         "singular" if not growth <= GROWTH else "inaccurate",
     )
 

@@ -58,8 +58,7 @@ class System:
         """The diagonal of K, (n_dofs,); of no meaning at fixed dofs."""
         if "matrix" in vars(self):
             diagonal = np.zeros(self.pattern.n_dofs)
-            places = kept(self.pattern, "diagonal", lambda: _diagonal_places(self.pattern.assembly[0]))
-            diagonal[self.pattern.free] = self.matrix.data[places]
+            diagonal[self.pattern.free] = self.matrix.data[self._places]
             return diagonal
         local = sum(
             E[..., None] * K.diagonal()  # one value per corner and component
@@ -68,10 +67,16 @@ class System:
         made: np.ndarray = self.pattern.scatter(np, np.asarray(local)[None])[0]
         return made
 
+    @property
+    def _places(self) -> np.ndarray:
+        return kept(self.pattern, "diagonal", lambda: _diagonal_places(self.pattern.assembly[0]))
+
     @cached_property
     def largest(self) -> float:
         """max_i |K_ii| over the free dofs."""
-        return float(np.abs(self.diagonal.take(self.pattern.free)).max())
+        assembled = "matrix" in vars(self)
+        entries = self.matrix.data.take(self._places) if assembled else self.diagonal.take(self.pattern.free)
+        return float(np.abs(entries).max())
 
     def apply(self, u: np.ndarray, transposed: bool = False) -> np.ndarray:
         """K u for u (cases, n_dofs) with u = 0 at fixed dofs; rows of fixed dofs are 0. Assembles nothing."""
