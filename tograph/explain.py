@@ -109,7 +109,7 @@ def explain(function: Function) -> Explanation:
         flops=sum(_flops(v, plan) for v in running),
         residual_bytes=sum(plan.specs[e.vertex][e.index].nbytes(real) for e in residuals(plan)),
         peak_bytes=most.bytes,
-        peak_at=f"{most.at.node.title} of {_named(most.at)}, {readable_bytes(most.own)}" if most.at else "",
+        peak_at=f"{most.at.node.title} of {most.at.origin.name}, {readable_bytes(most.own)}" if most.at else "",
         steps=tuple(_step(v, where[v], plan) for s in schedule.segments for v in s.vertices),
         rules=tuple(_rule(used) for used in plan.used),
         hoisted=tuple(_named(v) for v in once),
