@@ -131,7 +131,7 @@ def precision(report: GradientReport) -> Precision:
     if not found:
         return Precision(f"all real numbers have {wide} bits", "fine", ())
     first = report.plan.order[found[0][0]]
-    after = f", and {narrow - 1} steps after it" if narrow > 1 else ""
+    after = f", and {narrow - 1} step{'s' if narrow > 2 else ''} after it" if narrow > 1 else ""
     sentence = f"numbers of {found[0][2]} bits in a {report.dtype} program begin at {report.reader.words(first)}{after}"
     return Precision(sentence, "warning", tuple(found))
 
