@@ -80,8 +80,8 @@ def chebyshev(degree: int, ratio: float) -> tuple[np.ndarray, np.ndarray]:
 def cycle(backend: Backend, levels: tuple[Level, ...], factor: Any, r: Any, degree: int, at: int = 0) -> Any:
     """About K^-1 r on level `at`: (cases, c, nodes).
 
-    A V-cycle on the two finest levels and a W-cycle below, where elements mix solid and void, a visit corrects less and
-    costs nearly nothing.
+    The first coarse level is visited once, every one below it twice as often as the one above (a W-cycle): they are
+    small, and where their elements mix solid and void one visit leaves much of the error.
     """
     xp, level, (made, _) = backend.xp, levels[at], factor
     if at == len(levels) - 1:

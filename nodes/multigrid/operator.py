@@ -109,12 +109,10 @@ def offsets(dim: int) -> list[tuple[int, ...]]:
 
 
 def stencil(backend: Backend, level: Level, matrices: Any) -> Any:
-    """Element matrices (*elements, corners, c, corners, c) -> blocks (neighbours, c, c, nodes)."""
+    """Element matrices (corners, c, corners, c, *elements) -> blocks (neighbours, c, c, nodes)."""
     xp, dim = backend.xp, level.dim
     bits = corner_bits(dim)
-    order = (*range(dim, dim + 4), *range(dim))
-    flat = xp.permute_dims(matrices, order)  # (corners, c, corners, c, *elements)
-    wide = widened(xp, to_nodes(xp, flat, level), level)
+    wide = widened(xp, to_nodes(xp, matrices, level), level)
     made = []
     for offset in offsets(dim):
         total: Any = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 from typing import Any
 
@@ -27,33 +26,30 @@ def in_corner_order(xp: Any, pattern: ElementPattern, elements: Any) -> Any:
     return xp.take(xp.take(blocks, index, axis=1), index, axis=3)
 
 
-def children(xp: Any, x: Any, factors: tuple[int, ...], lead: int = 0) -> Any:
-    """(*lead, *elements, ...) -> (*lead, *coarse elements, child, ...)."""
-    dim = len(factors)
-    shape, tail = x.shape[lead : lead + dim], x.shape[lead + dim :]
-    split = [m for n, f in zip(shape, factors, strict=True) for m in (n // f, f)]
-    x = xp.reshape(x, (*x.shape[:lead], *split, *tail))
-    outer = [lead + 2 * k for k in range(dim)]
-    inner = [lead + 2 * k + 1 for k in range(dim)]
-    rest = list(range(lead + 2 * dim, x.ndim))
-    x = xp.permute_dims(x, (*range(lead), *outer, *inner, *rest))
-    return xp.reshape(x, (*x.shape[: lead + dim], math.prod(factors), *tail))
+def children(xp: Any, x: Any, factors: tuple[int, ...]) -> Any:
+    """(..., *elements) -> (..., child, *coarse elements)."""
+    lead = x.ndim - len(factors)
+    parts = []
+    for child in np.ndindex(*factors):
+        parts.append(x[(*(slice(None),) * lead, *(slice(k, None, f) for k, f in zip(child, factors, strict=True)))])
+    return xp.stack(parts, axis=lead)
 
 
 def corner_values(level: Level, values: np.ndarray) -> np.ndarray:
-    """(c, *nodes) -> (*elements, corners, c)."""
+    """(c, *nodes) -> (corners * c, *elements)."""
     parts = []
     for bits in np.ndindex(*(2,) * level.dim):
         window = tuple(slice(b, b + n) for b, n in zip(bits, level.elements, strict=True))
         parts.append(values[(slice(None), *window)])
-    return np.moveaxis(np.stack(parts), (0, 1), (-2, -1))
+    return np.concatenate(parts)
 
 
 def coarsen_moduli(backend: Backend, level: Level, coarse: Level, moduli: Any, elements: Any) -> Any:
-    """Element matrices of the first coarse level, (*coarse elements, d, d) with d = corners * c.
+    """Element matrices of the first coarse level, (d, d, *coarse elements) with d = corners * c.
 
     sum over children of E_child B^T K B, and for the elements near supports B^T M K M B with the mask M
-    of the free dofs, which interpolation does not respect by itself.
+    of the free dofs, which interpolation does not respect by itself. Entries come first, elements last: all
+    that follows is then products of small matrices with long ones, and sums of slices.
     """
     xp = backend.xp
     c, d = elements.shape[2], elements.shape[1] * elements.shape[2]
@@ -61,26 +57,22 @@ def coarsen_moduli(backend: Backend, level: Level, coarse: Level, moduli: Any, e
     Bx = xp.asarray(B, dtype=moduli.dtype)
     K = xp.reshape(elements, (elements.shape[0], d, d))
     templates = xp.matmul(xp.permute_dims(Bx, (0, 2, 1))[None], xp.matmul(K[:, None], Bx[None]))
-    terms, count = K.shape[0], B.shape[0]
-    E = children(xp, moduli, level.factors, 1)  # (terms, *coarse, child)
-    E = xp.reshape(xp.permute_dims(xp.reshape(E, (terms, -1, count)), (1, 0, 2)), (-1, terms * count))
-    made = xp.matmul(E, xp.reshape(templates, (terms * count, d * d)))
+    E = xp.reshape(children(xp, moduli, level.factors), (K.shape[0] * B.shape[0], -1))
+    made = xp.matmul(xp.permute_dims(xp.reshape(templates, (-1, d * d)), (1, 0)), E)
     near, masks = supported_parents(level, coarse, B)
     if near.size:
         made = _replace(xp, made, near, _masked(xp, E, K, Bx, near, masks))
-    coarse_elements = tuple(n // f for n, f in zip(level.elements, level.factors, strict=True))
-    return xp.reshape(made, (*coarse_elements, d, d))
+    return xp.reshape(made, (d, d, *(n // f for n, f in zip(level.elements, level.factors, strict=True))))
 
 
 def supported_parents(level: Level, coarse: Level, B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of the coarse elements where a fixed dof is not at zero already, and the masks of their children."""
-    fine = children(np, corner_values(level, level.free), level.factors)
     count, d = B.shape[0], B.shape[1]
-    fine = fine.reshape(-1, count, d)
+    fine = children(np, corner_values(level, level.free), level.factors).reshape(d, count, -1).transpose(2, 1, 0)
     parents = tuple(n // f for n, f in zip(level.elements, level.factors, strict=True))
     window = (slice(None), *(slice(0, n + 1) for n in parents))
     bare = attrs.evolve(coarse, elements=parents)
-    above = corner_values(bare, coarse.free[window]).reshape(-1, d)
+    above = corner_values(bare, coarse.free[window]).reshape(d, -1).T
     some = np.flatnonzero((fine == 0.0).any(axis=(1, 2)))
     spoiled = np.einsum("pki,kij,pj->p", 1.0 - fine[some], np.abs(B), above[some])
     near = some[spoiled > 0.0]
@@ -89,58 +81,54 @@ def supported_parents(level: Level, coarse: Level, B: np.ndarray) -> tuple[np.nd
 
 def _masked(xp: Any, E: Any, K: Any, B: Any, near: np.ndarray, masks: np.ndarray) -> Any:
     count, d = B.shape[0], B.shape[1]
-    own = xp.reshape(xp.take(E, xp.asarray(near), axis=0), (near.size, K.shape[0], count))
+    own = xp.reshape(xp.take(E, xp.asarray(near), axis=1), (K.shape[0], count, near.size))
     M = xp.asarray(masks, dtype=E.dtype)
     total: Any = 0.0
     for t in range(K.shape[0]):
-        fine = own[:, t, :, None, None] * K[t][None, None] * M[..., :, None] * M[..., None, :]
+        scale = xp.permute_dims(own[t], (1, 0))[..., None, None]
+        fine = scale * K[t][None, None] * M[..., :, None] * M[..., None, :]
         total = total + xp.sum(xp.matmul(xp.permute_dims(B, (0, 2, 1))[None], xp.matmul(fine, B[None])), axis=1)
-    return xp.reshape(total, (near.size, d * d))
+    return xp.permute_dims(xp.reshape(total, (near.size, d * d)), (1, 0))
 
 
-def _replace(xp: Any, rows: Any, at: np.ndarray, new: Any) -> Any:
-    """`rows` with those numbered `at` replaced."""
-    place = np.arange(rows.shape[0])
-    place[at] = rows.shape[0] + np.arange(at.size)
-    return xp.take(xp.concat([rows, new]), xp.asarray(place), axis=0)
+def _replace(xp: Any, columns: Any, at: np.ndarray, new: Any) -> Any:
+    """`columns` with those numbered `at` replaced."""
+    place = np.arange(columns.shape[1])
+    place[at] = columns.shape[1] + np.arange(at.size)
+    return xp.take(xp.concat([columns, new], axis=1), xp.asarray(place), axis=1)
 
 
 def coarsen_matrices(backend: Backend, level: Level, matrices: Any) -> Any:
-    """(*elements, d, d) -> (*coarse elements, d, d): sum over children of B^T K B."""
-    xp, dim = backend.xp, level.dim
-    d = matrices.shape[-1]
-    c = d // 2**dim
-    B = xp.asarray(interpolation(level.factors, c), dtype=matrices.dtype)
+    """(d, d, *elements) -> (d, d, *coarse elements): sum over children of B^T K B."""
+    xp, d = backend.xp, matrices.shape[0]
+    B = interpolation(level.factors, d // 2**level.dim)
     split = children(xp, matrices, level.factors)
-    coarse = split.shape[:dim]
-    split = xp.reshape(split, (-1, B.shape[0], d, d))
+    coarse = split.shape[3:]
     total: Any = None
     for child in range(B.shape[0]):
-        half = xp.matmul(xp.reshape(split[:, child], (-1, d)), B[child])  # K B
-        half = xp.permute_dims(xp.reshape(half, (-1, d, d)), (0, 2, 1))  # (K B)^T = B^T K
-        part = xp.matmul(xp.reshape(half, (-1, d)), B[child])  # B^T K B
+        T = xp.asarray(B[child].T, dtype=matrices.dtype)
+        half = xp.matmul(T, xp.reshape(split[:, :, child], (d, -1)))  # B^T K
+        part = xp.matmul(T, xp.reshape(half, (d, d, -1)))  # (B^T K) B, row by row
         total = part if total is None else total + part
-    return xp.reshape(total, (*coarse, d, d))
+    return xp.reshape(total, (d, d, *coarse))
 
 
 def pad_elements(xp: Any, matrices: Any, level: Level) -> Any:
     """Zero element matrices up to the size of the level."""
-    widths = [(0, m - n) for m, n in zip(level.elements, matrices.shape[: level.dim], strict=True)]
-    return xpx.pad(matrices, [*widths, (0, 0), (0, 0)], xp=xp)
+    widths = [(0, m - n) for m, n in zip(level.elements, matrices.shape[2:], strict=True)]
+    return xpx.pad(matrices, [(0, 0), (0, 0), *widths], xp=xp)
 
 
 def mask_matrices(xp: Any, matrices: Any, level: Level) -> Any:
     """Zero rows and columns at fixed dofs."""
     if level.free.all():
         return matrices
-    c = level.free.shape[0]
-    flat = xp.asarray(level.free.reshape(c, -1), dtype=matrices.dtype)
-    nodal = xp.reshape(flat, (c, *level.nodes))
+    nodal = xp.asarray(level.free, dtype=matrices.dtype)
     parts = []
     for bits in corner_bits(level.dim):
         parts.append(nodal[(slice(None), *(slice(b, b + n) for b, n in zip(bits, level.elements, strict=True)))])
-    free = xp.permute_dims(xp.concat(parts), (*range(1, level.dim + 1), 0))
-    return matrices * free[..., :, None] * free[..., None, :]
+    free = xp.concat(parts)
+    return matrices * free[:, None] * free[None, :]
 
 
 def prepare(
@@ -158,7 +146,7 @@ def prepare(
     matrices = None
     for level, coarse in pairwise(levels):
         if matrices is None:
-            matrices = coarsen_moduli(backend, level, coarse, E, K)
+            matrices = xp.astype(coarsen_moduli(backend, level, coarse, E, K), low)
         else:
             matrices = coarsen_matrices(backend, level, matrices)
         matrices = mask_matrices(xp, pad_elements(xp, matrices, coarse), coarse)
@@ -171,7 +159,7 @@ def coarse_level(backend: Backend, level: Level, matrices: Any, low: Any, last: 
     """Blocks and inverse diagonal, or the dense inverse of the last level."""
     xp, c = backend.xp, level.free.shape[0]
     corners = 2**level.dim
-    blocks = stencil(backend, level, xp.reshape(matrices, (*level.elements, corners, c, corners, c)))
+    blocks = stencil(backend, level, xp.reshape(matrices, (corners, c, corners, c, *level.elements)))
     if last:
         return _cast(xp, low, dense_inverse(backend, to_dense(xp, level, blocks)))
     centre = blocks[blocks.shape[0] // 2]

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import array_api_extra as xpx
 import numpy as np
 import pytest
 
 import tograph as tg
 from tograph import nodes as n
+from tograph.backends import load_backend
+from tograph.nodes.multigrid import operator
 from tograph.nodes.multigrid.levels import make_levels
+from tograph.nodes.multigrid.setup import in_corner_order
+from tograph.nodes.multigrid.solver import _from_nodes, _to_nodes
 from tograph.nodes.solve import automatic
 from tograph.problems import mbb
 
@@ -119,6 +124,32 @@ def test_several_loads_and_prescribed_displacements() -> None:
     )
     assert u == pytest.approx(direct, rel=1e-8, abs=1e-8 * np.abs(direct).max())
     assert u[fixed] == pytest.approx(prescribed[fixed])
+
+
+@pytest.mark.parametrize("name", ["jax", "torch"])
+@pytest.mark.parametrize("grid", [n.Grid(5, 4, 3, spacing=(1.0, 0.5, 2.0)), n.Grid(6, 3)], ids=["block", "plate"])
+def test_products_in_blocks_of_elements(grid: n.Grid, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Two terms, two cases, and blocks that do not divide the number of nodes.
+    monkeypatch.setattr(operator, "CHUNK", 25)
+    monkeypatch.setattr(operator, "CHUNK_COMPILED", 25)
+    pattern, rng = n.ElementPattern(grid, grid.dim, np.array([], int)), np.random.default_rng(4)
+    level = make_levels(pattern, 10_000)[0]
+    matrix = n.ElementStiffness(grid).forward(np, np.asarray(0.3))[0]
+    moduli, elements = rng.uniform(size=(2, *grid.shape)), np.stack([matrix, np.diag(np.diag(matrix))])
+    u = rng.normal(size=(2, grid.n_dofs()))
+    backend = load_backend(name, "float64")
+    with backend.scope():
+        E, K, x = (backend.array(value, "float64") for value in (moduli, elements, u))
+        padding = [(0, 0), *((0, m - k) for m, k in zip(level.elements, grid.shape, strict=True))]
+        wide = operator.widened(
+            backend.xp, operator.to_nodes(backend.xp, xpx.pad(E, padding, xp=backend.xp), level), level
+        )
+        made = operator.apply_elements(
+            backend, level, wide, in_corner_order(backend.xp, pattern, K), _to_nodes(backend.xp, pattern, level, x)
+        )
+        found = backend.to_numpy(_from_nodes(backend.xp, pattern, level, made))
+    expected = (pattern.matrix(moduli, elements) @ u.T).T
+    np.testing.assert_allclose(found, expected, atol=1e-13)
 
 
 def test_elements_that_do_not_exist() -> None:
