@@ -17,8 +17,9 @@ from matplotlib.image import imread
 import tograph as tg
 from tograph.cli import exporting, main
 from tograph.cli.exporting import contours, read_fields
-from tograph.nodes import Grid
+from tograph.nodes import Grid, Stiffness
 from tograph.runs.scene import Scene
+from tograph.runs.stress import stress_of, von_mises
 
 
 def invoke(*args: str) -> Result:
@@ -132,7 +133,8 @@ def test_contours_close_and_hold_the_area(flat: Path) -> None:
 
 def test_arrays_and_picture(flat: Path) -> None:
     with np.load(export(flat, "npz")) as arrays:
-        assert set(arrays) == {"design", "density", "displacement", "d_compliance", "d_volume"}
+        derivatives = {"d_compliance", "d_volume"}
+        assert set(arrays) == {"design", "density", "displacement", "stress", "von_mises", *derivatives}
     assert imread(export(flat, "png")).shape[0] > 100
 
 
@@ -151,3 +153,44 @@ def test_what_cannot_be_exported(flat: Path, solid: Path, tmp_path: Path, monkey
     assert told.exit_code == 2
     wanted = "this format needs scikit-image, which is not installed. Install it: pip install 'tograph[export]'"
     assert wanted in told.stderr
+
+
+# Stress.
+
+
+@pytest.mark.parametrize("plane", ["stress", "strain"])
+def test_the_stress_of_a_uniform_stretch(plane: str) -> None:
+    grid, E, nu = Grid(3, 2, spacing=(0.5, 0.25)), 7.0, 0.25
+    x, y = grid.node_coordinates().T
+    zz = 0.0 if plane == "stress" else 1.0
+    # e_xx = 1, e_yy = 2, gamma_xy = 0.5; Hooke's law in the form e = (s - nu (tr s - s)) / E.
+    found = stress_of(Stiffness(grid, nu=nu, plane=plane), np.full(grid.shape, E), np.stack([x, 2.0 * y + 0.5 * x], 1))
+    sx, sy, sz, txy = found[:, 0], found[:, 1], found[:, 2], found[:, 3]
+    np.testing.assert_allclose((sx - nu * (sy + sz)) / E, 1.0)
+    np.testing.assert_allclose((sy - nu * (sx + sz)) / E, 2.0)
+    np.testing.assert_allclose((sz - nu * (sx + sy)) * zz, 0.0, atol=1e-12)
+    np.testing.assert_allclose(txy, E / (2 * (1 + nu)) * 0.5)
+    assert plane == "strain" or not sz.any()
+    np.testing.assert_allclose(von_mises(found) ** 2, sx**2 + sy**2 + sz**2 - sx * sy - sy * sz - sz * sx + 3 * txy**2)
+
+
+def test_the_stress_of_pure_shear_in_3d() -> None:
+    grid = Grid(2, 2, 2)
+    x, _, z = grid.node_coordinates().T
+    u = np.stack([0.0 * x, 0.3 * z, 0.0 * x], axis=1)
+    found = stress_of(Stiffness(grid, nu=0.0), np.ones(grid.shape), u)
+    expected = np.tile([0.0, 0.0, 0.0, 0.0, 0.15, 0.0], (8, 1))  # yz
+    np.testing.assert_allclose(found, expected, atol=1e-15)
+    np.testing.assert_allclose(von_mises(found), 0.15 * np.sqrt(3.0))
+
+
+def test_the_stress_is_in_the_files(flat: Path) -> None:
+    mesh = meshio.read(export(flat, "vtu"))
+    fields = read_fields(flat, full=True)
+    assert fields.stress is not None and fields.displacement is not None
+    np.testing.assert_array_equal(mesh.cell_data["stress"][0], fields.stress)
+    np.testing.assert_allclose(mesh.cell_data["von_mises"][0], von_mises(fields.stress))
+    # The left half of the symmetric beam carries the load 1 by shear: the resultant of xy over a vertical cut.
+    shear = fields.stress[:, 3].reshape(fields.grid.shape)
+    assert abs(shear[:, 6].sum()) == pytest.approx(1.0, rel=0.05)
+    assert 'NumberOfComponents="6"' in export(flat, "vti").read_text(encoding="utf-8")

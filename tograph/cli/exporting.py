@@ -18,10 +18,12 @@ import numpy as np
 
 import tograph as tg
 from tograph import Graph
-from tograph.nodes import Grid, LinearSolve
+from tograph.nodes import Grid, LinearSolve, Stiffness
 from tograph.nodes.grid import Floats
+from tograph.port import Wire
 from tograph.runs.figures import density_figure, save
 from tograph.runs.scene import Scene, scene_of
+from tograph.runs.stress import stress_of, von_mises
 
 LEVEL, GAP = 0.5, 0.01
 
@@ -36,6 +38,7 @@ class Fields:
         density: the physical one, a field of the grid.
         displacement: shape (n_nodes, dim), of the first load case; None if the graph has no linear solve.
         sensitivities: of the scalar outputs with respect to the design, by name.
+        stress: at element centres, see `tograph.runs.stress`, (n_elements, 6); None without displacements.
     """
 
     scene: Scene
@@ -43,6 +46,7 @@ class Fields:
     density: Floats
     displacement: Floats | None
     sensitivities: dict[str, Floats]
+    stress: Floats | None = None
 
     @property
     def grid(self) -> Grid:
@@ -80,29 +84,36 @@ def read_fields(folder: Path, full: bool) -> Fields:
     scene = scene_of(graph)
     if scene is None or scene.grid.shape != density.shape:
         raise click.UsageError(f"{folder} has no density on a grid, so there is nothing to export but design.npz.")
-    displacement, sensitivities = _computed(graph, backend, design, scene) if full else (None, {})
-    return Fields(scene, design, density, displacement, sensitivities)
+    computed = _computed(graph, backend, design, scene) if full else (None, {}, None)
+    return Fields(scene, design, density, *computed)
 
 
-def _computed(graph: Graph, backend: str, design: Floats, scene: Scene) -> tuple[Floats | None, dict[str, Floats]]:
-    """The displacements, if the state is one, and the gradients."""
-    grid = scene.grid
-    name = graph.input_names[0]
+def _computed(
+    graph: Graph, backend: str, design: Floats, scene: Scene
+) -> tuple[Floats | None, dict[str, Floats], Floats | None]:
+    """The displacements, if those are the state, the gradients, and the stresses."""
+    grid, name = scene.grid, graph.input_names[0]
     program = graph.compile(backend)
     scalars = program.default_function().request.of
     _, gradients = program.value_and_grad(scalars, name)(**{name: design})
     solve = next((vertex for vertex in graph.vertices if isinstance(vertex.node, LinearSolve)), None)
     if solve is None or scene.held.shape[1] != grid.dim:
-        return None, gradients
-    state = Graph(graph.inputs, {"u": tg.Edge(solve)}, name="displacement").compile(backend)
-    u = np.asarray(state(**{name: design})["u"]).reshape(grid.n_dofs(), -1)[:, 0]
-    return u.reshape(grid.n_nodes, grid.dim), gradients
+        return None, gradients, None
+    elastic = next((vertex for vertex in graph.vertices if isinstance(vertex.node, Stiffness)), None)
+    wanted = {"u": tg.Edge(solve)} | ({} if elastic is None else {"E": elastic.edges[0]})
+    state = Graph(graph.inputs, wanted, name="state").compile(backend)(**{name: design})
+    u = np.asarray(state["u"]).reshape(grid.n_dofs(), -1)[:, 0].reshape(grid.n_nodes, grid.dim)
+    if elastic is None or not isinstance(node := elastic.node, Stiffness) or isinstance(node.nu, Wire):
+        return u, gradients, None
+    return u, gradients, stress_of(node, np.asarray(state["E"]), u)
 
 
 def _npz(fields: Fields, path: Path) -> None:
     arrays: dict[str, Any] = {f"d_{name}": value for name, value in fields.sensitivities.items()}
     if fields.displacement is not None:
         arrays["displacement"] = fields.displacement
+    if fields.stress is not None:
+        arrays |= {"stress": fields.stress, "von_mises": von_mises(fields.stress).reshape(fields.grid.shape)}
     with path.open("wb") as file:
         np.savez_compressed(file, design=fields.design, density=fields.density, **arrays)
 
@@ -112,8 +123,10 @@ def _png(fields: Fields, path: Path) -> None:
 
 
 def _cells(fields: Fields) -> dict[str, Floats]:
-    """Every array with one value per element, as fields of the grid."""
+    """Every array with one value per element, as fields of the grid; the stress has six."""
     found = {"density": fields.density}
+    if fields.stress is not None:
+        found |= {"von_mises": von_mises(fields.stress).reshape(fields.grid.shape), "stress": fields.stress}
     if fields.design.shape == fields.grid.shape:
         found |= {"design": fields.design, **{f"d_{name}": v for name, v in fields.sensitivities.items()}}
     return found
@@ -130,7 +143,8 @@ def _vtu(fields: Fields, path: Path) -> None:
     meshio, grid = load("meshio"), fields.grid
     nodes = np.pad(grid.node_coordinates(), ((0, 0), (0, 3 - grid.dim)))
     cells = [("quad" if grid.dim == 2 else "hexahedron", grid.element_nodes())]
-    values = {name: [np.ascontiguousarray(value.ravel())] for name, value in _cells(fields).items()}
+    rows = {name: value.reshape(grid.n_elements, -1) for name, value in _cells(fields).items()}
+    values = {name: [np.ascontiguousarray(v if v.shape[1] > 1 else v[:, 0])] for name, v in rows.items()}
     meshio.Mesh(nodes, cells, point_data=_points(fields), cell_data=values).write(path)
 
 
@@ -148,7 +162,8 @@ def _vti(fields: Fields, path: Path) -> None:
         about = f'type="Float64" Name="{name}" NumberOfComponents="{width}" format="ascii"'
         return f"<DataArray {about}>{text}</DataArray>"
 
-    cells = "".join(array(name, value, grid.shape, 1) for name, value in _cells(fields).items())
+    count = grid.n_elements
+    cells = "".join(array(name, v, grid.shape, v.size // count) for name, v in _cells(fields).items())
     points = "".join(array(name, value, grid.node_shape, 3) for name, value in _points(fields).items())
     path.write_text(
         '<?xml version="1.0"?>\n<VTKFile type="ImageData" version="0.1" byte_order="LittleEndian">\n'
