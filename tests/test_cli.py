@@ -34,6 +34,7 @@ MAGIC = {
     ".svg": b"<?xml",
     ".pdf": b"%PDF-",
     ".html": b"<!doctype html>",
+    ".txt": b"mbb   reverse pass",
     ".dot": b"digraph",
     ".json": b"{",
     ".npz": b"PK",
@@ -315,12 +316,20 @@ def test_a_failed_check_has_exit_code_1(user_file: Path) -> None:
 # draw
 
 
-@pytest.mark.parametrize("ending", [".svg", ".png", ".pdf", ".html", ".dot", ".json"])
+@pytest.mark.parametrize("ending", [".svg", ".png", ".pdf", ".html", ".txt", ".dot", ".json"])
 def test_the_ending_is_the_format(here: Path, ending: str) -> None:
     text = succeed("draw", "mbb", *SMALL, "--pass", "reverse", "--out", f"reverse{ending}")
     assert text == f"reverse{ending}: the reverse pass of mbb\n"
     data = (here / f"reverse{ending}").read_bytes()
     assert data.startswith(MAGIC[ending]) and len(data) > 1000
+
+
+def test_numbers_of_a_run_on_the_picture(here: Path) -> None:
+    text = succeed("draw", "mbb", *SMALL, "--overlay", "norms,time", "--html", "measured.html")
+    assert text == "measured.html: the reverse pass of mbb\n"
+    told = succeed("draw", "mbb", *SMALL, "--overlay", "norms", "--text")
+    assert told.startswith("mbb   reverse pass: gradient of compliance") and "── field 4x12  norms " in told
+    assert "norms " in succeed("draw", "mbb", *SMALL, "--overlay", "norms", "--pass", "tangent", "--text")
 
 
 def test_the_passes_are_different_pictures(here: Path) -> None:
@@ -624,12 +633,13 @@ REFUSED = [
     ),
     (
         "draw mbb --out a.tiff",
-        "Invalid value for '--out': a.tiff ends in '.tiff'; a diagram can be written as .svg, .png, .pdf, .html, .dot, "
-        ".json.",
+        "Invalid value for '--out': a.tiff ends in '.tiff'; a diagram can be written as .svg, .png, .pdf, .html, .txt, "
+        ".dot, .json.",
     ),
     (
         "draw mbb --out a",
-        "Invalid value for '--out': a has no ending; a diagram can be written as .svg, .png, .pdf, .html, .dot, .json.",
+        "Invalid value for '--out': a has no ending; a diagram can be written as .svg, .png, .pdf, .html, .txt, .dot, "
+        ".json.",
     ),
     ("run hoop_32x64_0.25 --nelx 8", "hoop_32x64_0.25 does not take --nelx; it takes: --filter, --radius, --penal."),
     ("draw mbb --out no/a.svg", "Invalid value for '--out': cannot write to no/a.svg: No such file or directory."),
@@ -637,6 +647,7 @@ REFUSED = [
         "draw mbb --pass back",
         "Invalid value for '--pass': 'back' is not one of 'forward', 'reverse', 'tangent', 'joint'.",
     ),
+    ("draw mbb --pass forward --overlay norms", "the declared graph has no --overlay; leave out --pass forward."),
     ("draw mbb --of volume", "the forward pass has no --of or --wrt; add --pass reverse or --pass tangent."),
     (
         "draw mbb --pass reverse --of complance",

@@ -530,6 +530,7 @@ MAGIC = {
     "png": b"\x89PNG\r\n\x1a\n",
     "pdf": b"%PDF-",
     "html": b"<!doctype html>",
+    "txt": b"beam   reverse pass",
     "dot": b"digraph tograph {",
     "json": b"{",
 }
@@ -558,6 +559,32 @@ def test_json_is_the_diagram(tmp_path: Path) -> None:
     assert [box["id"] for box in read["boxes"]] == [box.id for box in drawing.diagram.boxes]
 
 
+def test_text_is_a_tree_of_every_box() -> None:
+    drawing = draw(beam(), of="compliance", wrt="rho")
+    lines = drawing.text.splitlines()
+    assert lines[0] == "beam   reverse pass: gradient of compliance with respect to rho"
+    assert "├─ ⬡ u : LinearSolve  [host]  ── vector 130" in lines
+    assert "└─ ● f ↑  ── vector 130" in lines
+    assert "│  │  │  ├─ ⬡ u : LinearSolve ↑  ── lambda = u  self-adjoint:  solve saved" in lines
+    assert sum("↑" not in line for line in lines[3:] if line) == len(drawing.diagram.boxes)
+
+
+def test_a_long_chain_is_a_flat_list() -> None:
+    x = y = tg.source("x", n.Grid(3, 2).field())
+    for _ in range(1200):
+        y = n.Heaviside(beta=2.0)(y)
+    lines = draw(tg.Graph([x], {"v": n.VolumeFraction()(y)})).text.splitlines()
+    assert len(lines) > 1200 and max(map(len, lines)) < 120
+
+
+def test_graphs_and_programs_show_themselves_in_a_notebook() -> None:
+    program = beam().compile("jax")
+    for shown in (beam(), program, draw(beam())):
+        assert shown._repr_svg_().count("<svg") == shown._repr_html_().count("<svg") == 1
+        assert shown._repr_html_().startswith("<div")
+    assert program.draw(of="compliance", wrt="rho").diagram.header.backend == "jax"
+
+
 def test_svg_is_in_pixels_and_fits_a_screen() -> None:
     found = re.search(r'<svg width="(\d+)px" height="(\d+)px"', str(draw(beam(), of="compliance", wrt="rho")))
     assert found is not None
@@ -576,9 +603,9 @@ def test_the_same_graph_gives_the_same_dot() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("beam.bmp", "cannot draw the format 'bmp'. Known: svg, png, pdf, html, dot, json"),
-        ("beam.pgn", "cannot draw the format 'pgn'. Did you mean 'png'? Known: svg, png, pdf, html, dot, json"),
-        ("beam", "cannot draw a file without extension ('beam'). Known: svg, png, pdf, html, dot, json"),
+        ("beam.bmp", "cannot draw the format 'bmp'. Known: svg, png, pdf, html, txt, dot, json"),
+        ("beam.pgn", "cannot draw the format 'pgn'. Did you mean 'png'? Known: svg, png, pdf, html, txt, dot, json"),
+        ("beam", "cannot draw a file without extension ('beam'). Known: svg, png, pdf, html, txt, dot, json"),
     ],
 )
 def test_an_unknown_format_is_a_clear_error(name: str, message: str, tmp_path: Path) -> None:

@@ -67,7 +67,6 @@ INSIDE_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "tograph.draw.render": ("pygraphviz",),  # a compiled library that only a picture needs
     # Help and wrong arguments are answered without loading matplotlib or graphviz.
     "tograph.cli.commands": (
-        "tograph.cli.drawing",
         "tograph.runs.gallery",
         "tograph.cli.run_folder",
         "tograph.cli.running",

@@ -178,7 +178,12 @@ class Graph:
     def _repr_svg_(self) -> str:
         from .draw import draw
 
-        return str(draw(self, None))
+        return str(draw(self))
+
+    def _repr_html_(self) -> str:
+        from .draw import draw
+
+        return draw(self)._repr_html_()
 
 
 def source_of(edge: Edge) -> Source:

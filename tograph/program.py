@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .backends import load_backend
@@ -196,6 +197,18 @@ class Program:
             return Function(self.graph, self.backend, request, pack, self.settings)
         packed = jacobian_of_each(self.backend, pack) if request.mode.startswith("jacobian") else pack
         return BatchFunction(self.graph, self.backend, request, packed, self._members, self.settings)
+
+    def draw(self, path: str | Path | None = None, **options: Any) -> Any:
+        """Draw the graph with the backend and precision of this program, or a pass of it; see `tograph.draw.draw`."""
+        from .draw import draw
+
+        return draw(self, path, **options)
+
+    def _repr_svg_(self) -> str:
+        return str(self.draw())
+
+    def _repr_html_(self) -> str:
+        return str(self.draw()._repr_html_())
 
     def batch(self, over: str | Sequence[str], *, size: int | None = None) -> Program:
         """This program for many members at once: designs, loads, parameters, seeds.

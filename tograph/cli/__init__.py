@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import drawing as drawing
 from . import explaining as explaining
 from . import results as results
 from . import sweeping as sweeping

@@ -120,62 +120,6 @@ def resume(folder: Path, previous: bool, as_json: bool) -> None:
     _report_run(summary, folder, as_json)
 
 
-@main.command(short_help="Draw the forward, reverse or tangent pass.")
-@problem_options
-@click.option(
-    "--pass",
-    "view",
-    type=click.Choice(["forward", "reverse", "tangent", "joint"]),
-    default="forward",
-    show_default=True,
-    help="Which program to draw.",
-)
-@click.option("--of", help="Output that is differentiated. [default: compliance, or the first]")
-@click.option("--wrt", help="Input it is differentiated by. [default: the design]")
-@click.option("--detail", is_flag=True, help="Draw every step that runs instead of one box per declared node.")
-@click.option("--passes", is_flag=True, help="Draw the program after every pass of the compiler, into a folder.")
-@backend_option
-@click.option(
-    "--out",
-    "--html",
-    "out",
-    type=click.Path(path_type=Path),
-    help="File; its ending is the format. [default: NAME_PASS.svg]",
-)
-@json_option
-def draw(target: str, view: str, backend: str, out: Path | None, as_json: bool, detail: bool, **given: Any) -> None:
-    """Draw the forward, reverse or tangent pass from the program that runs; `joint` is forward and reverse in two rows.
-
-    \b
-    Examples:
-      tograph draw mbb --pass reverse --out reverse.svg
-      tograph draw mbb --pass reverse --html reverse.html
-      tograph draw mbb --pass tangent --detail --out tangent.pdf
-      tograph draw mbb --pass reverse --passes --out passes
-    """
-    from .drawing import drawing_path, passes_drawn
-
-    of, wrt, passes = given.pop("of"), given.pop("wrt"), given.pop("passes")
-    with sentences(), only_json(as_json):
-        workflow = find_workflow(target, given)
-        where = out or Path(f"{workflow.file_name}_passes" if passes else f"{workflow.file_name}_{view}.svg")
-        path = where if passes else drawing_path(where)
-        derivative = {} if view == "forward" else {"of": of or workflow.objective, "wrt": wrt or workflow.design}
-        if view == "forward" and (of or wrt):
-            raise click.UsageError("the forward pass has no --of or --wrt; add --pass reverse or --pass tangent.")
-        asked = {"view": view, "backend": backend, **derivative}
-        files = passes_drawn(workflow.graph, path, asked) if passes else []
-        if not passes:
-            workflow.graph.draw(path, detail=detail, **asked)
-    if as_json:
-        made = {"files": files} if passes else {"file": str(path)}
-        click.echo(to_json({"problem": workflow.name, "pass": view, "backend": backend, **derivative, **made}))
-    elif passes:
-        click.echo("\n".join(files))
-    else:
-        click.echo(f"{path}: the {view} pass of {workflow.name}")
-
-
 @main.command(short_help="Certify the derivatives on every backend.")
 @problem_options
 @click.option("--backend", "backends", type=click.Choice(BACKENDS), multiple=True, help="Repeat it. [default: all]")

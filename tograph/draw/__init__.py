@@ -15,6 +15,7 @@ from .model import Diagram
 from .page import View, to_html
 from .render import FORMATS, dot_of, format_of, render
 from .stages import stages
+from .text import to_text
 from .views import VIEWS, Asked, What
 
 Names = str | tuple[str, ...] | list[str] | None
@@ -57,8 +58,16 @@ class Drawing:
         first = self.diagram.header.view
         return to_html(list(self.asked.views()) if self.asked else [View(first, self.diagram)], first)
 
+    @cached_property
+    def text(self) -> str:
+        """As a tree for a terminal."""
+        return to_text(self.diagram)
+
     def _repr_svg_(self) -> str:
         return self.svg
+
+    def _repr_html_(self) -> str:
+        return f'<div style="overflow:auto">{self.svg[self.svg.find("<svg") :]}</div>'
 
     def __str__(self) -> str:
         return self.svg
@@ -74,12 +83,16 @@ def draw(
     backend: str = "jax",
     format: str | None = None,
     detail: bool = False,
+    overlay: Names = None,
+    labels: tuple[str, ...] = (),
 ) -> Drawing:
-    """Draw a graph as declared, or a pass as it runs.
+    """Draw a graph as declared, or a pass as it runs; with a gradient report, what was measured in it.
 
     Args:
-        what: a graph; a program; or a function or plan, whose own pass is drawn.
-        path: file to write, .svg, .png, .pdf, .html, .dot or .json; none is written if omitted.
+        what: a graph; a program; a function or plan, whose own pass is drawn; a report of `program.inspect(...)(...)`;
+            a list of them, from the iterations of a design, for a slider; or a dict of two from two backends, drawn
+            side by side with the deviation on every edge.
+        path: file to write, .svg, .png, .pdf, .html, .txt, .dot or .json; none is written if omitted.
         of: output(s) to differentiate; together with `wrt`.
         wrt: input(s) to differentiate with respect to.
         view: "forward" (as declared; the default), "executed" (the value program after the passes),
@@ -87,16 +100,19 @@ def draw(
         backend: for which backend the pass is planned, where `what` does not say.
         format: instead of the extension of `path`.
         detail: draw every step that runs instead of one box per declared node.
+        overlay: names of overlays of the report to be written on the picture, the first as widths and shades too;
+            "fields" for small pictures of all fields. An HTML page has all of them.
+        labels: of several reports, e.g. the numbers of their iterations; by default 0, 1, ...
 
     Raises:
-        TographError: unknown format or view; `of` without `wrt` or the reverse of it.
+        TographError: unknown format, view or overlay; `of` without `wrt` or the reverse of it.
         GraphError: the pass asked for does not exist.
     """
     target = None if path is None else Path(path)
     if target is not None:
         format_of(target, format)  # a wrong name is an error before any work is done
-    asked = Asked(what, _names(of), _names(wrt), view, backend, detail)
-    drawing = Drawing(asked.diagram(), asked)
+    asked = Asked(what, _names(of), _names(wrt), view, backend, detail, _names(overlay), labels)
+    drawing = Drawing(asked.shown(), asked)
     if target is not None:
         drawing.save(target, format)
     return drawing

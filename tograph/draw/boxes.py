@@ -10,6 +10,7 @@ from ..again import ROLE, Again
 from ..columns import TakeColumns
 from ..declare import Source
 from ..edge import Vertex
+from ..elementwise import Cast
 from ..node import Constant
 from ..writing import variable_name
 from . import words
@@ -112,6 +113,12 @@ def _badges(scene: Scene, place: Place, members: list[Vertex]) -> tuple[str, ...
         found.append("host")
     if not scene.detail and any(v.origin.role == "status" for v in work):
         found.append("checked")
+    if any(isinstance(v.node, Again) for v in members):
+        found.append("again")
+    if any(isinstance(v.node, TakeColumns) for v in members):
+        found.append("batched")
+    if any(isinstance(v.node, Cast) for v in members):
+        found.append("cast")
     once = sum(v in scene.once for v in work)
     if once:
         found.append("once" if once == len(work) else "part once")

@@ -16,7 +16,7 @@ import graphviz
 
 from .labels import arrow_label, box_label, header_label, legend_label
 from .model import Arrow, Box, Cluster, Diagram
-from .style import ARROWS, BOXES, FAINT, FONT, GREY, WHITE
+from .style import ALARMS, ARROWS, BADGES, BOXES, FAINT, FONT, GREY, WHITE
 
 GRAPH = {
     "rankdir": "TB",
@@ -89,7 +89,7 @@ def _layout(diagram: Diagram) -> Layout:
     lanes = {box.id: box.lane for box in diagram.boxes}
     tags: dict[str, list[Arrow]] = defaultdict(list)
     for arrow in diagram.arrows if diagram.header.view != "joint" else ():
-        if arrow.label and lanes[arrow.tail] != lanes[arrow.head] and arrow.kind != "no path":
+        if (arrow.label or arrow.numbers) and lanes[arrow.tail] != lanes[arrow.head] and arrow.kind != "no path":
             tags[f"{arrow.kind} {arrow.head}"].append(arrow)
     return Layout(diagram, dict(tags))
 
@@ -116,7 +116,7 @@ def to_dot(diagram: Diagram, *, framed: bool = True) -> graphviz.Digraph:
         _same_rank(made, layout, row)
     for arrow in diagram.arrows:
         if arrow not in layout.tag_of:
-            label = arrow_label(arrow, across=across) if _says_more(diagram, arrow) else ""
+            label = arrow_label(arrow, across=across, numbers_only=not _says_more(diagram, arrow))
             _arrow(made, layout, arrow, label, **layout.marked(arrow))
     for id, arrows in layout.tags.items():
         for arrow in arrows:
@@ -127,7 +127,8 @@ def to_dot(diagram: Diagram, *, framed: bool = True) -> graphviz.Digraph:
 
 def _lane(page: graphviz.Digraph, layout: Layout, lane: str) -> None:
     title = LANES[lane] if len(set(layout.lanes.values())) > 1 else ""
-    inside = {id for cluster in layout.diagram.clusters if cluster.lane == "forward" for id in cluster.boxes}
+    framed = lane == "forward" or layout.diagram.header.view == "side by side"
+    inside = {id for cluster in layout.diagram.clusters if framed for id in cluster.boxes}
     just = "l" if layout.diagram.header.view == "joint" else "c"
     with page.subgraph(name=f"cluster_lane_{lane}") as column:
         column.attr(
@@ -139,13 +140,14 @@ def _lane(page: graphviz.Digraph, layout: Layout, lane: str) -> None:
         for id, arrows in layout.tags.items():
             if layout.lanes[id] == lane:
                 _tag(column, id, arrows, **layout.marked(*arrows))
-        if lane == "forward":
+        if framed:
             for cluster in (c for c in layout.diagram.clusters if len(c.path) == 1 and c.lane == lane):
                 _cluster(column, layout.diagram, cluster)
 
 
 def _cluster(parent: graphviz.Digraph, diagram: Diagram, cluster: Cluster) -> None:
-    with parent.subgraph(name="cluster_of_" + "/".join(cluster.path)) as group:
+    lane = "" if cluster.lane == "forward" else f" {cluster.lane}"
+    with parent.subgraph(name="cluster_of_" + "/".join(cluster.path) + lane) as group:
         group.attr(
             label=cluster.path[-1], pencolor=FAINT, style="rounded", labeljust="l", fontsize="10", fontcolor=GREY
         )
@@ -168,6 +170,7 @@ def _box(where: graphviz.Digraph, diagram: Diagram, box: Box) -> None:
         "fontcolor": style.ink,
         "penwidth": str(style.width),
         "peripheries": str(style.outlines),
+        **_measured(box),
         "tooltip": "\n".join((box.title, box.where, *box.detail)).strip(),
     }
     if style.shape in ("hexagon", "triangle"):
@@ -177,6 +180,20 @@ def _box(where: graphviz.Digraph, diagram: Diagram, box: Box) -> None:
     else:
         shape["label"] = box_label(box, faded)
     where.node(quoted(box.id), id=box.id, **shape)
+
+
+def _measured(box: Box) -> dict[str, str]:
+    """A frame where something is wrong; else a darker fill the larger the number."""
+    alarm = next((badge for badge in ALARMS if badge in box.badges), None)
+    if alarm:
+        return {"color": BADGES[alarm].fill, "penwidth": "4"}
+    return {} if box.strength is None else {"fillcolor": heat(box.strength)}
+
+
+def heat(strength: float) -> str:
+    """White to orange; grey print shows it too."""
+    ends = ((255, 255, 255), (230, 159, 0))
+    return "#" + "".join(f"{round(a + strength * (b - a)):02X}" for a, b in zip(*ends, strict=True))
 
 
 def _tag(where: graphviz.Digraph, id: str, arrows: list[Arrow], **more: str) -> None:
@@ -214,7 +231,7 @@ def _arrow(made: graphviz.Digraph, layout: Layout, arrow: Arrow, label: str, hea
     looks = {
         "color": style.color,
         "style": style.style,
-        "penwidth": str(style.width),
+        "penwidth": str(style.width if arrow.strength is None else round(0.8 + 4.5 * arrow.strength, 2)),
         "fontcolor": style.ink,
         "label": label,
         "tooltip": " ".join(arrow.label) or style.text,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
 from html import escape
 
 from .model import Arrow, Box, Entry, Header
 from .style import ARROWS, BADGES, BLACK, BOXES, GREY
 
 SMALL, TINY = "10", "8"
+IMAGE = 'WIDTH="104" HEIGHT="40"'
+"""Room of a thumbnail, in points."""
 COLUMNS = 3
 """Columns of the legend."""
 ROW = 'HEIGHT="20"'
@@ -39,6 +42,9 @@ def box_label(box: Box, faded: bool = False) -> str:
         title += _font(f" : {escape(box.operation)}", color=ink)
     rows = [_cell(_font(title, "12", ink))]
     rows += [_cell(_font(escape(line), SMALL, ink)) for line in box.lines]
+    rows += [_cell(_font(_strong(line), SMALL, ink)) for line in box.numbers]
+    if box.image:
+        rows.append(_cell(f'<IMG SRC="{image_name(box)}" SCALE="TRUE"/>', f'FIXEDSIZE="TRUE" {IMAGE} BORDER="1"'))
     if box.badges:
         rows.append(_cell(_table(["".join(_badge(badge) for badge in box.badges)], padding=2, spacing=2)))
     if box.where and box.kind in ("node", "solve"):
@@ -46,10 +52,20 @@ def box_label(box: Box, faded: bool = False) -> str:
     return f"<{_table(rows)}>"
 
 
+def image_name(box: Box) -> str:
+    """The file that a picture in a box is read from."""
+    return f"{zlib.crc32(box.image.encode()):08x}.png"
+
+
+def _strong(line: str) -> str:
+    return f"<B>{escape(line)}</B>"
+
+
 def _compact(box: Box, ink: str) -> str:
     sign = "+" if box.kind == "accumulate" else escape(box.title)
     rows = [_cell(_font(f"<B>{sign}</B>", "16" if sign == "+" else TINY, ink))]
     rows += [_cell(_font(escape(line), TINY, ink)) for line in box.lines]
+    rows += [_cell(_font(_strong(line), TINY, BLACK)) for line in box.numbers]
     return f"<{_table(rows, padding=0)}>"
 
 
@@ -58,12 +74,13 @@ def _badge(kind: str) -> str:
     return _cell(_font(escape(style.label), TINY, style.ink), f'BGCOLOR="{style.fill}" STYLE="ROUNDED"')
 
 
-def arrow_label(*arrows: Arrow, across: bool = False) -> str:
+def arrow_label(*arrows: Arrow, across: bool = False, numbers_only: bool = False) -> str:
     """The lines of one or more labels, with room between text and arrow; `across` if the arrow runs to the side."""
-    lines = [line for arrow in arrows for line in arrow.label]
+    said = [(arrow.label if not numbers_only else (), arrow.numbers) for arrow in arrows]
+    lines = [line for words, numbers in said for line in (*map(escape, words), *map(_strong, numbers))]
     if not lines:
         return ""
-    rows = [_cell("", 'WIDTH="3"') + _cell(escape(line), 'ALIGN="LEFT"') for line in lines]
+    rows = [_cell("", 'WIDTH="3"') + _cell(line, 'ALIGN="LEFT"') for line in lines]
     rows += [_cell("", 'HEIGHT="7"')] if across else []
     return f"<{_table(rows, padding=0)}>"
 

@@ -6,7 +6,6 @@ the tables in `style`, so what a mark means is said in one place.
 
 from __future__ import annotations
 
-import math
 import typing
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -15,6 +14,9 @@ from typing import Any
 import attrs
 
 from ..errors import TographError
+from .frame import Frame, Overlay, Reading
+
+__all__ = ["Arrow", "Box", "Cluster", "Definition", "Diagram", "Entry", "Header", "Overlay", "Reading", "Wire"]
 
 FORMAT = "tograph diagram"
 VERSION = 2
@@ -50,6 +52,9 @@ class Box:
         detail: one line per step, shown on hovering.
         rules: how its derivative came about, one line per input: the rule and the line that registered it.
         about: the operation that it does or differentiates, as in `Diagram.definitions`.
+        numbers: what was measured, in words.
+        strength: the first of it, in [0, 1] from the least to the largest of the diagram.
+        image: PNG of the field that it computes, in base64; "" for none.
     """
 
     id: str
@@ -65,6 +70,9 @@ class Box:
     detail: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
     about: str = ""
+    numbers: tuple[str, ...] = ()
+    strength: float | None = None
+    image: str = ""
 
 
 @attrs.frozen
@@ -78,6 +86,7 @@ class Arrow:
         label: lines of text on it.
         bytes: size of what it carries, where known.
         wires: the executed edges it stands for; empty for a mark that is not executed.
+        numbers, strength: as of a box.
     """
 
     tail: str
@@ -86,6 +95,8 @@ class Arrow:
     label: tuple[str, ...] = ()
     bytes: int | None = None
     wires: tuple[Wire, ...] = ()
+    numbers: tuple[str, ...] = ()
+    strength: float | None = None
 
 
 @attrs.frozen
@@ -131,7 +142,7 @@ class Definition:
 
 @attrs.frozen
 class Diagram:
-    """Boxes, arrows and clusters under a header. Holds no values and no layout."""
+    """Boxes, arrows and clusters under a header, without layout; `frames` hold what was measured in runs."""
 
     header: Header
     boxes: tuple[Box, ...]
@@ -139,6 +150,7 @@ class Diagram:
     clusters: tuple[Cluster, ...] = ()
     legend: tuple[Entry, ...] = ()
     definitions: tuple[Definition, ...] = ()
+    frames: tuple[Frame, ...] = ()
 
     @cached_property
     def by_id(self) -> dict[str, Box]:
@@ -155,7 +167,8 @@ class Diagram:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {"format": FORMAT, "version": VERSION, **attrs.asdict(self)}
+        plain = attrs.asdict(attrs.evolve(self, frames=()))
+        return {"format": FORMAT, "version": VERSION, **plain, "frames": [frame.to_dict() for frame in self.frames]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Diagram:
@@ -173,49 +186,11 @@ class Diagram:
 
 def _read(wanted: Any, data: Any) -> Any:
     """Plain data as the type that a field of the model declares."""
+    if wanted is Frame:
+        return Frame.from_dict(data)
     if attrs.has(wanted):
         types = typing.get_type_hints(wanted)
         return wanted(**{f.name: _read(types[f.name], data[f.name]) for f in attrs.fields(wanted)})
     if typing.get_origin(wanted) is tuple:
         return tuple(_read(typing.get_args(wanted)[0], item) for item in data)
     return data
-
-
-@attrs.frozen
-class Reading:
-    """One number of an overlay and the short text that shows it, e.g. 1.2e-9 and `1.2e-09`."""
-
-    number: float
-    text: str
-
-
-@attrs.frozen
-class Overlay:
-    """Numbers of one run laid over the diagram of its plan.
-
-    Attributes:
-        name: e.g. "norms".
-        title: for the legend, e.g. `2-norm of what flows`.
-        unit: of the numbers, e.g. "s"; "" where they are dimensionless or of many units.
-        wires: readings of executed edges, by `(Wire.tail, Wire.output)`.
-        steps: readings of steps, by position in the plan's order.
-        logarithmic: whether the numbers are best told apart by their logarithm.
-    """
-
-    name: str
-    title: str
-    unit: str = ""
-    wires: Mapping[tuple[int, int], Reading] = attrs.field(factory=dict)
-    steps: Mapping[int, Reading] = attrs.field(factory=dict)
-    logarithmic: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: rows `[tail, output, number, text]` and `[step, number, text]`; not finite is None."""
-        wires = [[tail, output, _number(r), r.text] for (tail, output), r in self.wires.items()]
-        steps = [[step, _number(r), r.text] for step, r in self.steps.items()]
-        head = {"name": self.name, "title": self.title, "unit": self.unit, "logarithmic": self.logarithmic}
-        return {**head, "wires": wires, "steps": steps}
-
-
-def _number(reading: Reading) -> float | None:
-    return float(reading.number) if math.isfinite(reading.number) else None

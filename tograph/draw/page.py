@@ -15,7 +15,8 @@ from typing import Any
 import attrs
 
 from .folding import folded
-from .model import Diagram
+from .measured import laid_over
+from .model import Arrow, Box, Diagram
 from .render import svg_of
 from .style import ARROWS, BADGES, BOXES
 
@@ -54,8 +55,31 @@ def to_html(views: list[View], first: str = "") -> bytes:
 
 def _view(view: View) -> dict[str, Any]:
     diagram, closed = folded(view.diagram)
-    svg = svg_of(view.diagram, framed=False).decode() if len(diagram.boxes) <= PLACED else ""
-    return {"tab": view.tab, "label": view.label, "diagram": diagram.to_dict(), "svg": svg, "collapsed": closed}
+    noticed = laid_over(diagram, ())
+    svg = svg_of(_with_room(diagram), framed=False).decode() if len(diagram.boxes) <= PLACED else ""
+    return {"tab": view.tab, "label": view.label, "diagram": noticed.to_dict(), "svg": svg, "collapsed": closed}
+
+
+ROOM = "@" * 13
+"""Stands where the script writes a number, so that Graphviz leaves the room."""
+
+
+def _with_room(diagram: Diagram) -> Diagram:
+    """Marks and images of the first run, and room for one number wherever some overlay has one."""
+    if not diagram.frames:
+        return diagram
+    first = laid_over(attrs.evolve(diagram, frames=diagram.frames[:1]), ("fields",))
+    steps = {step for overlay in diagram.frames[0].overlays for step in overlay.steps}
+
+    def numbers(box: Box) -> tuple[str, ...]:
+        return box.numbers if steps.isdisjoint(box.steps) else (*box.numbers, ROOM)
+
+    def carries(arrow: Arrow) -> bool:
+        return bool(arrow.wires) and arrow.kind != "factor"
+
+    boxes = [attrs.evolve(box, numbers=numbers(box)) for box in first.boxes]
+    arrows = [attrs.evolve(arrow, numbers=(ROOM,) if carries(arrow) else ()) for arrow in first.arrows]
+    return attrs.evolve(first, boxes=tuple(boxes), arrows=tuple(arrows))
 
 
 def _filled(**parts: str) -> bytes:

@@ -13,6 +13,10 @@ ORANGE, SKY, GREEN, GOLD = "#E69F00", "#56B4E9", "#009E73", "#DDA900"
 BLUE, VERMILLION, PURPLE, VIOLET = "#0072B2", "#C04A00", "#B0568A", "#6A3D9A"
 PALE_GREEN, PALE_PURPLE, PALE_GREY, PALE_SKY = "#E6F4EF", "#F7E9F1", "#EFEFEF", "#E8F3FB"
 
+MAGENTA = "#B5179E"
+ALARMS = ("nan origin", "dead", "not converged")
+"""Badges that frame their box."""
+
 FONT = "Helvetica,Arial,sans-serif"
 
 
@@ -119,6 +123,14 @@ BADGES: dict[str, BadgeStyle] = {
     "once": BadgeStyle("1× once", "does not depend on the inputs: computed once", "#F5EFC0"),
     "part once": BadgeStyle("1× partly once", "some steps inside are computed once", "#F5EFC0"),
     "checked": BadgeStyle("✓ residual", "the residual of this solve is checked", PALE_GREY),
+    "batched": BadgeStyle("≡ one call", "several right-hand sides in one call of the solver", "#DCD0EA"),
+    "again": BadgeStyle("↻ again", "computed again instead of kept (rematerialised)", "#F5EFC0"),
+    "cast": BadgeStyle("▱ cast", "changes the precision of what flows", "#CFE6F5"),
+    "nan origin": BadgeStyle("★ NaN begins here", "NaN or infinity begins here; its inputs are finite", MAGENTA, WHITE),
+    "nan": BadgeStyle("☆ NaN from above", "not finite because of a step before; its distance in brackets", "#F9D9F0"),
+    "dead": BadgeStyle("◆ 0! dead from here", "a derivative that is exactly 0 became so here", BLACK, WHITE),
+    "not converged": BadgeStyle("! not converged", "a solve that failed, forward or adjoint", VERMILLION, WHITE),
+    "narrow": BadgeStyle("▱ fewer bits", "numbers with less precision than the program's", "#F6D3BF"),
     "shared": BadgeStyle("⇉ shared", "one factorisation for several solves", "#DCD0EA"),
 }
 """Kind of badge -> its looks. `text` is its line in the legend."""

@@ -22,6 +22,7 @@ class Chart {
     this.groups = this.diagram.clusters.map((one) => ({ ...one, name: one.path.join(" / ") }));
     this.pathOf = new Map();
     for (const group of this.groups) for (const id of group.boxes) this.pathOf.set(id, group.path);
+    this.frames = this.diagram.frames.map(unfolded);
     this.groupNames = [...new Set(this.groups.map((group) => group.name))];
   }
 
@@ -35,6 +36,16 @@ class Chart {
   shown(id, collapsed) {
     const group = this.around(id).find((name) => collapsed.has(name));
     return group === undefined ? id : `${this.boxes.get(id).lane} group ${group}`;
+  }
+
+  /* What an overlay says of an arrow, or of a box: what is not finite, else the largest; undefined for nothing. */
+  onArrow(overlay, arrow) {
+    return mostTelling(arrow.wires.map((wire) => overlay.wires.get(`${wire.tail} ${wire.output}`)));
+  }
+
+  onBox(overlay, box) {
+    const own = mostTelling(box.steps.map((step) => overlay.steps.get(step)));
+    return own || overlay.wires.get(`${Math.max(...box.steps)} 0`);
   }
 
   reach(starts, next, end) {
@@ -82,6 +93,28 @@ class Chart {
     const inner = (id) => this.entering.get(id).every((arrow) => this.boxes.get(arrow.tail).lane === "forward");
     return [...live, ...derived.filter(inner)];
   }
+}
+
+/* A run with its overlays as maps, and for each the least and largest number for widths and shades. */
+function unfolded(frame) {
+  const overlays = frame.overlays.map((one) => {
+    const wires = new Map(one.wires.map(([tail, output, number, said]) => [`${tail} ${output}`, { number, said }]));
+    const steps = new Map(one.steps.map(([step, number, said]) => [step, { number, said }]));
+    const scale = (number) => (one.logarithmic ? Math.log10(Math.abs(number)) : Math.abs(number));
+    const sizes = [...wires.values(), ...steps.values()].filter(({ number }) => number !== null).map(({ number }) => scale(number)).filter(Number.isFinite);
+    const [low, high] = [Math.min(...sizes), Math.max(...sizes)];
+    const strength = ({ number }) => {
+      const size = number === null ? NaN : scale(number);
+      return Number.isFinite(size) ? (high > low ? (size - low) / (high - low) : 0.5) : null;
+    };
+    return { ...one, wires, steps, strength };
+  });
+  return { ...frame, overlays, images: new Map(frame.images.map((image) => [image.step, image])) };
+}
+
+function mostTelling(readings) {
+  const size = ({ number }) => (number === null ? Infinity : Math.abs(number));
+  return readings.filter(Boolean).sort((a, b) => size(b) - size(a))[0];
 }
 
 const intersection = (a, b) => new Set([...a].filter((item) => b.has(item)));

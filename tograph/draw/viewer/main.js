@@ -6,7 +6,7 @@ async function main() {
   const charts = page.views.map((view) => new Chart(view));
   const tabs = [...new Set(page.views.map((view) => view.tab))];
   const picture = new Picture($("canvas"), page.looks);
-  const state = { chart: null, tab: "", stage: 0, focus: null, query: "", route: "", hops: 0, table: false };
+  const state = { chart: null, tab: "", stage: 0, overlay: "", frame: 0, focus: null, query: "", route: "", hops: 0, table: false };
   const collapsed = new Map(); // tab -> names of groups
 
   const inTab = (tab) => charts.filter((chart) => chart.view.tab === tab);
@@ -40,19 +40,52 @@ async function main() {
     $("back").disabled = lanes.size < 2;
     $("legend").querySelector("ul").replaceChildren(...legendOf(state.chart, page.looks));
     if (state.focus !== null && !state.chart.boxes.has(state.focus)) choose(null, false);
+    offerNumbers();
     draw(true);
+  }
+
+  function offerNumbers() {
+    const { frames } = state.chart;
+    $("overlay-tool").hidden = !frames.length;
+    $("frame-tool").hidden = frames.length < 2;
+    state.frame = Math.min(state.frame, Math.max(0, frames.length - 1));
+    if (!frames.length) return;
+    $("frame").max = frames.length - 1;
+    const overlays = frames[state.frame].overlays;
+    if (!overlays.some((one) => one.name === state.overlay)) state.overlay = "";
+    $("overlay").replaceChildren(html("option", { value: "" }, "none"), ...overlays.map((one) => html("option", { value: one.name, title: one.title }, one.name)));
+    $("overlay").value = state.overlay;
+  }
+
+  const frame = () => state.chart.frames[state.frame];
+  const overlay = () => frame()?.overlays.find((one) => one.name === state.overlay);
+
+  /* Another overlay or another run: the same picture with other numbers. */
+  function measure() {
+    picture.measure(overlay(), frame());
+    $("frame").value = state.frame;
+    $("frame-text").textContent = frame()?.label ?? "";
+    if (state.table) fillTable();
+    if (state.focus !== null) choose(state.focus, false);
+  }
+
+  function fillTable() {
+    const shown = overlay();
+    const columns = shown ? [{ title: shown.title, of: (box) => state.chart.onBox(shown, box)?.said ?? "" }] : [];
+    $("table").replaceChildren(asTable(state.chart, page.looks, columns, (id) => choose(id)));
   }
 
   /* Draw anew, because something else is visible; `fit` to the window. */
   function draw(fit = false) {
     const only = state.focus !== null && state.hops ? state.chart.near(state.focus, state.hops) : null;
     picture.show(state.chart, closed(), only);
+    if (state.chart.frames.length) picture.measure(overlay(), frame());
     if (fit || only) picture.fit();
     mark();
     $("table").hidden = !state.table;
     $("canvas").hidden = state.table;
     $("as-table").setAttribute("aria-pressed", state.table);
-    if (state.table) $("table").replaceChildren(asTable(state.chart, page.looks, [], (id) => choose(id)));
+    if (state.table) fillTable();
   }
 
   function mark() {
@@ -81,7 +114,7 @@ async function main() {
     }
     const close = html("button", { className: "close", type: "button", "aria-label": "close", onclick: () => choose(null) }, "×");
     const about = group ? groupDetails(state.chart, group, () => toggle(group))
-      : details(state.chart, state.chart.boxes.get(id), page.looks, choose, () => []);
+      : details(state.chart, state.chart.boxes.get(id), page.looks, choose, (box) => measurements(state.chart, frame(), box));
     $("panel").replaceChildren(close, ...about);
     mark();
     picture.reveal(id);
@@ -121,6 +154,9 @@ async function main() {
   $("hops").addEventListener("change", (event) => { state.hops = +event.target.value; draw(true); });
   $("stage").addEventListener("input", (event) => openStage(+event.target.value));
 
+  $("overlay").addEventListener("change", (event) => { state.overlay = event.target.value; measure(); });
+  $("frame").addEventListener("input", (event) => { state.frame = +event.target.value; measure(); });
+
   picture.svg.addEventListener("click", (event) => {
     const close = event.target.closest("[data-close]");
     const node = event.target.closest(".box");
@@ -157,7 +193,6 @@ async function main() {
     openTab(tabs[(tabs.indexOf(state.tab) + step + tabs.length) % tabs.length]);
     $("tabs").querySelector("[aria-selected=true]").focus();
   });
-  for (const id of ["overlay-tool", "frame-tool"]) $(id).hidden = true;
   addEventListener("beforeprint", () => picture.whole());
   addEventListener("afterprint", () => picture.fit());
   openTab(tabs.includes(page.first) ? page.first : tabs[0]);

@@ -30,15 +30,49 @@ function details(chart, box, looks, go, numbers) {
     ...(box.badges.length ? [html("p", {}, ...box.badges.flatMap((kind) => [badge(kind, looks), ` ${looks.badge[kind].text}. `]))] : []),
     ...box.lines.map((line) => html("p", {}, line)),
     ...section("declared at", ...(box.where ? [html("p", {}, box.where)] : [])),
+    ...numbers(box),
     ...(definition ? section(`${definition.operation} (${definition.where})`, html("pre", {}, definition.text)) : []),
     ...section("derivative rules taken", ...(box.rules.length ? [list(box.rules)] : [])),
     ...(definition && definition.rules.length && !box.rules.length ? section("registered rules", list(definition.rules)) : []),
-    ...numbers(box),
     ...section("takes", ...(from.length ? [list(from.map((arrow) => flow(arrow, "tail")))] : [])),
     ...section("gives", ...(to.length ? [list(to.map((arrow) => flow(arrow, "head")))] : [])),
     ...section(box.mate ? "differentiates" : "differentiated by", ...(chart.boxes.has(box.mate) ? [html("p", {}, link(box.mate))] : mates.length ? [list(mates.map(link))] : [])),
     ...section("steps that run", ...(box.detail.length ? [list(box.detail)] : [])),
   ];
+}
+
+/* What was measured at a box in one run. */
+function measurements(chart, frame, box) {
+  if (!frame || !box.steps.length) return [];
+  const rows = frame.overlays.map((overlay) => [overlay.title, chart.onBox(overlay, box)?.said]).filter(([, said]) => said);
+  const image = [...box.steps].reverse().map((step) => frame.images.get(step)).find(Boolean);
+  const marks = frame.marks.filter((mark) => box.steps.includes(mark.step) && mark.text).map((mark) => mark.text);
+  const sums = frame.sums.filter((sum) => box.steps.includes(sum.step));
+  const script = frame.scripts.find(([name]) => name === (chart.boxes.get(box.mate) || box).title);
+  return [
+    ...section("noticed", ...marks.map((mark) => html("p", {}, mark))),
+    ...section(`measured${frame.label && `, run ${frame.label}`}`, ...(rows.length ? [table(["", ""], rows)] : [])),
+    ...(image ? [html("img", { src: `data:image/png;base64,${image.png}`, alt: `field of ${box.title}: ${image.text}` }), html("p", {}, image.text)] : []),
+    ...sums.flatMap((sum) => section(`contributions: |sum| ${digits(sum.norm)}, ${digits(sum.ratio)} of the sum of their norms`,
+      table(["from", "norm", "cosine"], sum.terms.map(([name, norm, cosine]) => [name, digits(norm), digits(cosine)])))),
+    ...(script ? section("alone", html("button", { type: "button", className: "copy", onclick: (event) => copy(script[1], event.target) }, "copy a reproducer")) : []),
+  ];
+}
+
+const digits = (number) => (number === null ? "–" : String(+number.toPrecision(3)));
+
+const table = (head, rows) => html("table", {},
+  ...(head.some(Boolean) ? [html("tr", {}, ...head.map((name) => html("th", { scope: "col" }, name)))] : []),
+  ...rows.map((row) => html("tr", {}, ...row.map((cell) => html("td", {}, cell)))));
+
+/* To the clipboard; where a page from a file may not, the text is shown to be copied by hand. */
+async function copy(script, button) {
+  try {
+    await navigator.clipboard.writeText(script);
+    button.textContent = "copied";
+  } catch {
+    button.replaceWith(html("pre", { tabIndex: 0 }, script));
+  }
 }
 
 function groupDetails(chart, name, open) {

@@ -63,8 +63,34 @@ class Picture {
       if (box) this.makeBox(node, box.id, nameOf(box), art.sizes.get(box.id));
     }
     for (const part of root.querySelectorAll("[class*='arrow-']"))
-      for (const [, index] of part.getAttribute("class").matchAll(/arrow-(\d+)/g))
-        this.lines.push({ arrows: [chart.arrows[+index]], part });
+      this.lines.push({ arrows: [...part.getAttribute("class").matchAll(/arrow-(\d+)/g)].map(([, index]) => chart.arrows[+index]), part });
+    for (const label of root.querySelectorAll("text")) {
+      if (!/^@+$/.test(label.textContent)) continue;
+      label.dataset.room = "yes";
+      label.textContent = "";
+    }
+  }
+
+  /* Write the numbers of an overlay where room was left for them, and show them as widths and shades. */
+  measure(overlay, frame) {
+    for (const { arrows, part } of this.lines) {
+      const found = arrows.filter((arrow) => arrow.wires.length).map((arrow) => overlay && this.chart.onArrow(overlay, arrow));
+      const rooms = [...part.querySelectorAll("[data-room]")];
+      rooms.forEach((room, i) => { room.textContent = (rooms.length < found.length ? mostTelling(found) : found[i])?.said ?? ""; });
+      const width = overlay && mostTelling(found) ? overlay.strength(mostTelling(found)) : null;
+      for (const path of part.querySelectorAll("path")) if (path.getAttribute("fill") === "none") path.style.strokeWidth = width === null ? "" : 0.8 + 4.5 * width;
+    }
+    for (const [id, node] of this.boxes) {
+      const box = this.chart.boxes.get(id);
+      if (!box) continue;
+      const found = overlay && mostTelling(box.steps.map((step) => overlay.steps.get(step)));
+      for (const room of node.querySelectorAll("[data-room]")) room.textContent = found ? found.said : "";
+      const shade = found ? overlay.strength(found) : null;
+      const shape = node.querySelector("path, polygon, rect, ellipse");
+      if (shape) shape.style.fill = shade === null ? "" : `color-mix(in srgb, #e69f00 ${Math.round(100 * shade)}%, white)`;
+      const image = frame && [...box.steps].reverse().map((step) => frame.images.get(step)).find(Boolean);
+      if (image) node.querySelector("image")?.setAttribute("href", `data:image/png;base64,${image.png}`);
+    }
   }
 
   placedHere(art, chart, collapsed, only) {
@@ -152,6 +178,11 @@ class Picture {
       ...(look.style === "solid" ? {} : { "stroke-dasharray": look.style === "dashed" ? "6 4" : "1.5 4" }),
     }));
     const said = arrows.length > 1 ? `${arrows.length}×` : (arrows[0].label[0] || "");
+    if (labelled) {
+      const room = halo(text("", middle.x + 5, middle.y + 9, 9.5, look.ink, "bold", "start"));
+      room.dataset.room = "yes";
+      part.append(room);
+    }
     if (labelled && said) part.append(halo(text(said, middle.x + 5, middle.y - 3, 9.5, look.ink, "", "start")));
     this.content.append(part);
     this.lines.push({ arrows, part });
