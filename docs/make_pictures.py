@@ -120,6 +120,28 @@ def draw_graphs(folder: Path) -> None:
     network.draw(folder / "host_reverse.svg", of="power", wrt="k")
 
 
+def draw_measured(folder: Path) -> None:
+    """Runs: a design under way, a NaN, and two backends side by side."""
+    report = under_way("jax")
+    draw(report, folder / "mbb_measured.svg", overlay=("norms", "time", "fields"))
+    other = under_way("torch")
+    draw({"jax": report, "torch": other}, folder / "side_by_side.svg", overlay="deviation")
+    x = tg.source("x", n.Grid(60, 20).field())
+    root = (x - 0.3) ** 0.5
+    smooth = n.DensityFilter(n.Grid(60, 20), radius=2.4)(root)
+    wrong = tg.Graph([x], {"volume": n.VolumeFraction()(smooth)}, name="wrong").compile("jax")
+    draw(wrong.inspect("volume", "x")(np.linspace(0.25, 1.0, 1200).reshape(20, 60)), folder / "nan_reverse.svg")
+
+
+def under_way(backend: str) -> Any:
+    """The report of the MBB beam after some iterations."""
+    problem = mbb(nelx=60, nely=20)
+    program = beam().compile(backend)
+    goal = {"minimize": "compliance", "subject_to": ["volume <= 0.5"], "max_iter": 12}
+    design = tg.optimize(beam().compile("jax"), problem.uniform(), **goal).design
+    return program.inspect("compliance", "rho", keep="fields", times=True)(design)
+
+
 def draw_design(name: str, path: Path, size: dict[str, int], max_iter: int) -> None:
     """The optimised physical density of a problem with its supports and loads."""
     problem = PROBLEMS[name](**size)
@@ -169,6 +191,7 @@ def main(folder: Path = PICTURES, *, max_iter: int = 150, coarse: int = 1) -> No
     folder.mkdir(exist_ok=True)
     with contextlib.chdir(ROOT):  # so that the boxes say where they were declared relative to the checkout
         draw_graphs(folder.resolve())
+        draw_measured(folder.resolve())
     draw_suite(folder / "suite.png")
     draw_realisations(folder / "batch_realisations.png")
     draw_evolution(folder / "evolution.gif", coarse)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from make_pictures import PICTURES, ROOT, beam, two_load_cantilever
+from make_pictures import PICTURES, ROOT, beam, two_load_cantilever, under_way
 from playwright.sync_api import sync_playwright
 
 from tograph.draw import draw
@@ -40,6 +40,11 @@ def main(folder: Path = PICTURES) -> None:
         with page_of(path) as page:
             page.click('[data-id="E reverse of compliance"]')
             page.screenshot(path=folder / "viewer_reverse.png")
+        draw(under_way("jax"), path)
+        with page_of(path) as page:
+            page.select_option("#overlay", "norms")
+            page.click('[data-id="K reverse of compliance"]')
+            page.screenshot(path=folder / "viewer_measured.png")
         draw(two_load_cantilever().workflow(weights=(1.0, 0.3), beta=4.0), path, of="compliance", wrt="rho")
         with page_of(path) as page:
             page.click("#fold")

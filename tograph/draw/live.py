@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..program import Program
-from . import draw
+from .drawing import draw
 
 
 class LivePage:

@@ -145,7 +145,8 @@ def _box(
     noticed: dict[int, list[Mark]],
 ) -> Box:
     numbers = [f"{o.name} {largest.text}" for o in overlays if (largest := _largest(o.steps, box.steps))]
-    found = [mark for step in box.steps for mark in noticed.get(step, ())]
+    # Of each kind the first: what follows inside the box is carried on.
+    found = list({m.kind: m for step in reversed(box.steps) for m in reversed(noticed.get(step, ()))}.values())[::-1]
     return attrs.evolve(
         box,
         numbers=(*numbers, *dict.fromkeys(line for mark in found for line in _sentence(mark))),

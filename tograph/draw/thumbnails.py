@@ -48,14 +48,15 @@ def _image(step: int, plane: Any) -> Image:
     plane = _coarser(plane)
     finite = plane[np.isfinite(plane)]
     low, high = float(finite.min()), float(finite.max())
-    if low < 0.0:
+    # A filter by FFT leaves -1e-17 where a density is 0: that is no field of two signs.
+    if low < -1e-9 * high:
         # Both signs on one scale; a few extreme entries, as beside a load, must not make all others pale.
         unit = float(np.quantile(np.abs(finite), 0.98)) or float(np.abs(finite).max())
         pixels = _mixed(np.clip(plane / unit, -1.0, 1.0))
         text = f"orange below 0, blue above; {low:.3g} .. {high:.3g}"
     else:
         unit = high or 1.0
-        pixels = _mixed(plane / unit, dark=BLACK)
+        pixels = _mixed(np.clip(plane / unit, 0.0, 1.0), dark=BLACK)
         text = f"white 0, black {high:.3g}; least {low:.3g}"
     return Image(step, text, base64.b64encode(png(pixels)).decode())
 
