@@ -130,6 +130,11 @@ def test_large_diagrams_are_folded_into_runs() -> None:
     assert folded(draw(long(3)).diagram)[1] == []
 
 
+def test_nodes_of_one_line_say_once_what_is_inside_them() -> None:
+    boxes = draw(long(40)).diagram.find(operation="Heaviside")
+    assert len(boxes) == 40 and {box.detail for box in boxes} == {("Heaviside",)}
+
+
 def test_the_user_s_clusters_are_the_groups() -> None:
     diagram = draw(two_loads(), of="compliance", wrt="rho").diagram
     lanes = {(cluster.lane, cluster.path): set(cluster.boxes) for cluster in diagram.clusters}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 from ..declare import Detach, WithGradientOf
 from ..edge import Edge, Origin, Vertex
@@ -23,9 +24,10 @@ def declared(graph: Graph, backend: str = "", dtype: str = "") -> Diagram:
     """The diagram of a graph. A graph with errors is drawn without port specs, and says so."""
     wrong = findings(graph)
     specs = {} if wrong else all_specs(list(graph.outputs.values()))
-    inner: dict[Origin, list[Vertex]] = defaultdict(list)
+    # Nodes that one line of a loop declares share their origin: what is inside is noted once for all of them.
+    inner: dict[Origin, dict[tuple[str, str, bool], None]] = defaultdict(dict)
     for vertex in () if wrong else expand(graph.outputs).specs:
-        inner[base(vertex)].append(vertex)
+        inner[base(vertex)][vertex.node.title, vertex.node.counts, vertex.node.host] = None
     drawn = [v for v in graph.vertices if not isinstance(v.node, Detach)]
     position = {vertex: i for i, vertex in enumerate(graph.vertices)}
     boxes = [_box(vertex, graph, inner[base(vertex)], position) for vertex in drawn]
@@ -39,18 +41,19 @@ def declared(graph: Graph, backend: str = "", dtype: str = "") -> Diagram:
     return Diagram(header, tuple(boxes), tuple(arrows), _clusters(drawn, graph), legend(boxes, arrows), defined(drawn))
 
 
-def _box(vertex: Vertex, graph: Graph, inner: list[Vertex], position: dict[Vertex, int]) -> Box:
+def _box(vertex: Vertex, graph: Graph, inner: Iterable[tuple[str, str, bool]], position: dict[Vertex, int]) -> Box:
     node = vertex.node
+    titles, counts, hosts = zip((node.title, node.counts, node.host), *inner, strict=True)
     return Box(
         id=graph.names[vertex],
-        kind=words.box_kind(node, {v.node.counts for v in (vertex, *inner)}),
+        kind=words.box_kind(node, set(counts)),
         title=graph.names[vertex],
         operation=words.operation(node),
         lines=_surrogate(vertex, graph) or words.parameters(node, graph.names[vertex]),
-        badges=("host",) if any(v.node.host for v in (vertex, *inner)) else (),
+        badges=("host",) if any(hosts) else (),
         where=vertex.origin.where.brief,
         steps=(position[vertex],),
-        detail=tuple(v.node.title for v in inner),
+        detail=titles[1:],
         about=words.operation(node),
     )
 
