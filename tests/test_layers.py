@@ -63,7 +63,7 @@ AT_HOME = {
 INSIDE_FUNCTIONS: dict[str, tuple[str, ...]] = {
     "tograph.graph": ("tograph.draw", "tograph.inspect", "tograph.program", "tograph.serialize", "tograph.validate"),
     "tograph.compiled": ("tograph.explain",),
-    "tograph.program": ("tograph.inspect",),
+    "tograph.program": ("tograph.draw", "tograph.inspect"),
     "tograph.draw.render": ("pygraphviz",),  # a compiled library that only a picture needs
     # Help and wrong arguments are answered without loading matplotlib or graphviz.
     "tograph.cli.commands": (

@@ -86,8 +86,7 @@ def draw(
 
     Args:
         what: a graph; a program; a function or plan, whose own pass is drawn; a report of `program.inspect(...)(...)`;
-            a list of them, from the iterations of a design, for a slider; or a dict of two from two backends, drawn
-            side by side with the deviation on every edge.
+            a list of them for a slider; a dict of two, drawn side by side with the deviation on every edge.
         path: file to write, .svg, .png, .pdf, .html, .txt, .dot or .json; none is written if omitted.
         of: output(s) to differentiate; together with `wrt`.
         wrt: input(s) to differentiate with respect to.
@@ -96,21 +95,19 @@ def draw(
         backend: for which backend the pass is planned, where `what` does not say.
         format: instead of the extension of `path`.
         detail: draw every step that runs instead of one box per declared node.
-        overlay: names of overlays of the report to be written on the picture, the first as widths and shades too;
-            "fields" for small pictures of all fields. An HTML page has all of them.
+        overlay: overlays of the report, the first as widths and shades too; "fields" for small pictures of all fields.
         labels: of several reports, e.g. the numbers of their iterations; by default 0, 1, ...
 
     Raises:
         TographError: unknown format, view or overlay; `of` without `wrt` or the reverse of it.
         GraphError: the pass asked for does not exist.
     """
-    target = None if path is None else Path(path)
-    if target is not None:
-        format_of(target, format)  # a wrong name is an error before any work is done
+    if path is not None:
+        format_of(Path(path), format)  # a wrong name is an error before any work is done
     asked = Asked(what, _names(of), _names(wrt), view, backend, detail, _names(overlay), labels)
     drawing = Drawing(asked.shown(), asked)
-    if target is not None:
-        drawing.save(target, format)
+    if path is not None:
+        drawing.save(path, format)
     return drawing
 
 
