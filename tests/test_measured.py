@@ -103,6 +103,32 @@ def test_a_dead_derivative_is_marked_at_its_frontier() -> None:
     assert dead.numbers == ("d J / d x is 0 from here on",)
 
 
+@tg.node
+class Twice(tg.Node):
+    """y = 2 x, with a rule for 3 x."""
+
+    inputs = (tg.Port("x"),)
+
+    def forward(self, xp: Any, *values: Any) -> Any:
+        return 2.0 * values[0]
+
+
+@tg.vjp(Twice, "x")
+def _(node: Twice, xp: Any, ct: Any) -> Any:
+    return 3.0 * ct
+
+
+def test_a_wrong_rule_is_marked_when_digits_are_asked_for() -> None:
+    x = tg.source("x", n.Grid(3, 2).field())
+    y = Twice()(x)
+    graph = tg.Graph([x], {"J": n.VolumeFraction()(y**2.0)})
+    seen = graph.compile("jax").inspect("J", "x")(np.full((2, 3), 0.5))
+    diagram = draw(seen, overlay="digits").diagram
+    [wrong] = [box for box in diagram.boxes if "wrong rule" in box.badges]
+    assert wrong.mate == "y" and any(line.startswith("digits WRONG") for line in wrong.numbers)
+    assert not [box for box in draw(seen).diagram.boxes if "wrong rule" in box.badges]
+
+
 def test_marks_and_images_of_a_frame_by_hand() -> None:
     diagram = draw(workflow(), of="J", wrt="rho").diagram
     step = next(box for box in diagram.boxes if box.title == "E").steps[0]

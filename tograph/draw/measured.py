@@ -41,9 +41,10 @@ class Report(Protocol):
         """Numbers for a diagram of the plan."""
 
 
-def frame(report: Any, label: str = "") -> Frame:
-    """All of a report that a diagram can show."""
-    overlays = [report.overlay(name) for name in ALWAYS]
+def frame(report: Any, label: str = "", asked: Iterable[str] = ()) -> Frame:
+    """All of a report that a diagram can show; what takes more runs, as "digits" does, if it is asked for."""
+    further = [name for name in asked if name not in (*ALWAYS, *SOMETIMES, "fields")]
+    overlays = [report.overlay(name) for name in (*ALWAYS, *further)]
     overlays += [found for name in SOMETIMES if (found := report.overlay(name)).wires or found.steps]
     sums = [
         Sum(s.step, tuple(Term(t.name, t.norm, t.cosine) for t in s.terms), s.norm, s.ratio)
@@ -52,7 +53,7 @@ def frame(report: Any, label: str = "") -> Frame:
     return Frame(
         label,
         tuple(overlays),
-        tuple(marks(report)),
+        (*marks(report), *(mark for overlay in overlays for mark in wrong_rules(overlay))),
         images(report.plan, report.fields),
         tuple(sums),
         tuple(_scripts(report)),
@@ -74,6 +75,14 @@ def marks(report: Any) -> Iterable[Mark]:
             zero = report.why_zero(wrt, of) if (of, wrt) in report.plan.results else None
             if zero is not None and zero.step is not None:
                 yield Mark(zero.step, "dead", f"d {of} / d {wrt} is 0 from here on")
+
+
+def wrong_rules(overlay: Overlay) -> Iterable[Mark]:
+    """The rules that `tg.check` refuses, of the overlay "digits"."""
+    if overlay.name == "digits":
+        for step, reading in overlay.steps.items():
+            if reading.text.startswith("WRONG"):
+                yield Mark(step, "wrong rule", reading.text)
 
 
 def _scripts(report: Any) -> Iterable[tuple[str, str]]:

@@ -14,7 +14,7 @@ BLUE, VERMILLION, PURPLE, VIOLET = "#0072B2", "#C04A00", "#B0568A", "#6A3D9A"
 PALE_GREEN, PALE_PURPLE, PALE_GREY, PALE_SKY = "#E6F4EF", "#F7E9F1", "#EFEFEF", "#E8F3FB"
 
 MAGENTA = "#B5179E"
-ALARMS = ("nan origin", "dead", "not converged")
+ALARMS = ("nan origin", "dead", "not converged", "wrong rule")
 """Badges that frame their box."""
 
 FONT = "Helvetica,Arial,sans-serif"
@@ -130,6 +130,7 @@ BADGES: dict[str, BadgeStyle] = {
     "nan": BadgeStyle("☆ NaN from above", "not finite because of a step before; its distance in brackets", "#F9D9F0"),
     "dead": BadgeStyle("◆ 0! dead from here", "a derivative that is exactly 0 became so here", BLACK, WHITE),
     "not converged": BadgeStyle("! not converged", "a solve that failed, forward or adjoint", VERMILLION, WHITE),
+    "wrong rule": BadgeStyle("✗ wrong rule", "a rule that disagrees with difference quotients", VERMILLION, WHITE),
     "narrow": BadgeStyle("▱ fewer bits", "numbers with less precision than the program's", "#F6D3BF"),
     "shared": BadgeStyle("⇉ shared", "one factorisation for several solves", "#DCD0EA"),
 }

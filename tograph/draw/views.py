@@ -65,7 +65,7 @@ class Asked:
     @cached_property
     def frames(self) -> tuple[Frame, ...]:
         """What was measured in those runs."""
-        return tuple(frame(report, label) for label, report in self.runs.items())
+        return tuple(frame(report, label, self.overlay) for label, report in self.runs.items())
 
     @property
     def chosen(self) -> str:
