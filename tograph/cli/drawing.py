@@ -12,7 +12,7 @@ import numpy as np
 from tograph.draw import FORMATS, draw_passes
 from tograph.draw import draw as draw_it
 from tograph.graph import Graph, source_of
-from tograph.runs.plain import to_json
+from tograph.plain import to_json
 
 from .commands import main, only_json
 from .options import backend_option, json_option, problem_options, sentences
