@@ -138,14 +138,15 @@ def _lane(page: graphviz.Digraph, layout: Layout, lane: str) -> None:
             if box.id not in inside:
                 _box(column, layout.diagram, box)
         for id, arrows in layout.tags.items():
-            if layout.lanes[id] == lane:
+            if layout.lanes[id] == lane and arrows[0].head not in inside:
                 _tag(column, id, arrows, **layout.marked(*arrows))
         if framed:
             for cluster in (c for c in layout.diagram.clusters if len(c.path) == 1 and c.lane == lane):
-                _cluster(column, layout.diagram, cluster)
+                _cluster(column, layout, cluster)
 
 
-def _cluster(parent: graphviz.Digraph, diagram: Diagram, cluster: Cluster) -> None:
+def _cluster(parent: graphviz.Digraph, layout: Layout, cluster: Cluster) -> None:
+    diagram = layout.diagram
     lane = "" if cluster.lane == "forward" else f" {cluster.lane}"
     with parent.subgraph(name="cluster_of_" + "/".join(cluster.path) + lane) as group:
         group.attr(
@@ -154,9 +155,12 @@ def _cluster(parent: graphviz.Digraph, diagram: Diagram, cluster: Cluster) -> No
         group.attr(margin="8")
         for id in cluster.boxes:
             _box(group, diagram, diagram.by_id[id])
+        for id, arrows in layout.tags.items():
+            if arrows[0].head in cluster.boxes:
+                _tag(group, id, arrows, **layout.marked(*arrows))
         for inner in diagram.clusters:
             if inner.path[:-1] == cluster.path and inner.lane == cluster.lane:
-                _cluster(group, diagram, inner)
+                _cluster(group, layout, inner)
 
 
 def _box(where: graphviz.Digraph, diagram: Diagram, box: Box) -> None:
