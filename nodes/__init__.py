@@ -40,7 +40,7 @@ from .projections import Heaviside, Passive
 from .solve import ApplyFactor, Factor, LinearSolve
 from .solvers import AMG, BandCholesky, Cholmod, DirectSolver, Multifrontal, Pardiso, Solver, SuperLU
 from .stiffness import Assemble, ElementStiffness, Stiffness
-from .volume import Sigmoid, VolumeEnforcing, VolumeShift
+from .volume import Sigmoid, VolumeEnforcing, VolumeHeaviside, VolumeShift, VolumeThreshold
 from .weights import Network, Pack, Reshape, Unpack
 from .wrappings import SimpCompliance, SimpDisplacement, SparseSolver
 
@@ -127,7 +127,9 @@ __all__ = [
     "Unpack",
     "VolumeEnforcing",
     "VolumeFraction",
+    "VolumeHeaviside",
     "VolumeShift",
+    "VolumeThreshold",
     "WeightCases",
     "coordinates",
     "filter_share",

@@ -12,6 +12,8 @@ from tograph import Edge, Node, Port, Spec, SpecError
 from tograph.implicit import ImplicitNode
 from tograph.solvers import Bisection
 
+from .projections import Heaviside
+
 
 @tg.node
 class Sigmoid(Node):
@@ -89,11 +91,7 @@ class VolumeShift(ImplicitNode):
     def residual(self, xp: Any, y: Any, *inputs: Any) -> Any:
         """mean of sigmoid(x + eta), minus V."""
         x, V = inputs
-        rho = _sigmoid(xp, x + y)
-        if self.mask is None:
-            return xp.mean(rho) - V
-        counted = np.asarray(self.mask, dtype=np.float64)
-        return xp.sum(rho * xp.asarray(counted / counted.sum(), dtype=x.dtype)) - V
+        return _mean(xp, _sigmoid(xp, x + y), self.mask) - V
 
     def bracket(self, xp: Any, *inputs: Any) -> tuple[Any, Any]:
         """See above."""
@@ -109,6 +107,14 @@ class VolumeShift(ImplicitNode):
         """The middle of the bracket."""
         low, high = self.bracket(xp, *inputs)
         return 0.5 * (low + high)
+
+
+def _mean(xp: Any, rho: Any, mask: Any) -> Any:
+    """Over all elements, or weighted."""
+    if mask is None:
+        return xp.mean(rho)
+    counted = np.asarray(mask, dtype=np.float64)
+    return xp.sum(rho * xp.asarray(counted / counted.sum(), dtype=rho.dtype))
 
 
 @tg.node
@@ -139,3 +145,74 @@ class VolumeEnforcing(Node):
         eta = VolumeShift(V=V, mask=self.mask, solver=self.solver)(x)
         rho: Edge = Sigmoid(shift=eta)(x)
         return rho
+
+
+@tg.node
+class VolumeThreshold(ImplicitNode):
+    """eta such that the mean of the projected field, `Heaviside(beta, eta)` of rho, is V.
+
+    rho: field of densities in [0, 1], some of them neither 0 nor 1; eta: scalar. The mean falls with eta.
+
+    Attributes:
+        V: volume fraction in (0, 1), dimensionless; constant or wire. `VolumeFraction()(rho)` keeps that of rho.
+        beta: sharpness > 0; constant or wire.
+        mask: as for `VolumeShift`.
+        solver: a `RootSolver`.
+
+    Source: the volume-preserving projection of Xu, Cai & Cheng, Struct. Multidisc. Optim. 41:495 (2010).
+    """
+
+    inputs = (Port("rho", "field"),)
+    outputs = (Port("eta", "scalar"),)
+    jacobian: ClassVar[str] = "diagonal"
+    tolerance: ClassVar[float] = 1e-10
+    V: Any = tg.parameter(above=0.0, high=1.0)
+    beta: Any = tg.parameter(above=0.0)
+    mask: Any = None
+    solver: Any = attrs.field(factory=Bisection)
+
+    def infer(self, *specs: Spec) -> Spec:
+        """A scalar."""
+        return VolumeShift(V=0.5, mask=self.mask).infer(*specs)
+
+    def residual(self, xp: Any, y: Any, *inputs: Any) -> Any:
+        """mean of the projection, minus V."""
+        rho, V, beta = inputs
+        low, high = xp.tanh(beta * y), xp.tanh(beta * (1.0 - y))
+        return _mean(xp, (low + xp.tanh(beta * (rho - y))) / (low + high), self.mask) - V
+
+    def bracket(self, xp: Any, *inputs: Any) -> tuple[Any, Any]:
+        """0 and 1, between which the root of V = mean rho lies; widened for others."""
+        zero = xp.sum(inputs[0]) * 0.0
+        return zero, zero + 1.0
+
+
+@tg.node
+class VolumeHeaviside(Node):
+    """`Heaviside` with the threshold for which the mean of rho_p is exactly V, whatever beta.
+
+    rho: field of densities in [0, 1], e.g. filtered; rho_p: field in [0, 1] with mean V. The derivative includes that
+    of the threshold.
+
+    Attributes:
+        beta, V, mask, solver: as for `VolumeThreshold`.
+    """
+
+    inputs = (Port("rho", "field"),)
+    outputs = (Port("rho_p", "field"),)
+    beta: Any = tg.parameter(above=0.0)
+    V: Any = tg.parameter(above=0.0, high=1.0)
+    mask: Any = None
+    solver: Any = attrs.field(factory=Bisection)
+
+    def infer(self, *specs: Spec) -> Spec:
+        """As rho."""
+        VolumeShift(V=0.5, mask=self.mask).infer(*specs)
+        return specs[0]
+
+    def expand(self, specs: tuple[Spec | None, ...], *edges: Any) -> Edge:
+        """The threshold, then the projection."""
+        rho, beta, V = edges
+        eta = VolumeThreshold(V=V, beta=beta, mask=self.mask, solver=self.solver)(rho)
+        rho_p: Edge = Heaviside(beta=beta, eta=eta)(rho)
+        return rho_p

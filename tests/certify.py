@@ -245,6 +245,7 @@ CERTIFIED: dict[type[Node], tuple[Example, ...]] = {
         Example(n.VolumeEnforcing(V=0.4, mask=MASK), (normal(3, 4),)),
         Example(n.VolumeEnforcing(V=0.5), (np.full((2, 2), -3.0),)),
     ),
+    n.VolumeThreshold: (Example(n.VolumeThreshold(V=0.5, beta=3.0), (uniform(3, 4),)),),
     # layers
     n.Dense: (
         Example(n.Dense(), (normal(5, 3), normal(3, 4), normal(4))),
@@ -391,6 +392,7 @@ MEMBERS = "arranges the members of a batch after differentiation: tests/test_bat
 INSIDE = "made by the rules of implicit nodes, which are checked as a whole"
 
 EXEMPT: dict[type[Node], str] = {
+    n.VolumeHeaviside: "nodes of this table: tests/problems/test_neural.py",
     n.CNN: "nodes of this table, compared with modules of both frameworks: tests/nodes/test_networks.py",
     n.KernelCotangent: "a derivative of Conv2D, checked with it",
     Source: "an input has no operation",

@@ -41,6 +41,22 @@ def test_share_of_each_density_is_the_gradient_of_the_filtered_volume() -> None:
     assert share.sum() == pytest.approx(1.0, abs=1e-12)
 
 
+@pytest.mark.parametrize("beta", [0.5, 32.0])
+def test_projection_that_keeps_the_volume(beta: float) -> None:
+    """Behind a filter, the mean stays what it was; no design change moves it."""
+    rho, sharp = tg.source("rho", BEAM.grid.field()), tg.source("beta")
+    rho_f = n.DensityFilter(BEAM.grid, radius=2.0)(rho)
+    rho_p = n.VolumeHeaviside(beta=sharp, V=n.VolumeFraction()(rho_f))(rho_f)
+    fixed = n.VolumeHeaviside(beta=sharp, V=0.4)(rho_f)
+    outputs = {"kept": n.VolumeFraction()(rho_p), "own": n.VolumeFraction()(rho_f), "held": n.VolumeFraction()(fixed)}
+    program = tg.Graph([rho, sharp], outputs).compile("torch")
+    x = np.random.default_rng(0).uniform(0.1, 0.7, BEAM.grid.shape)
+    values, gradients = program.value_and_grad(("kept", "own", "held"), "rho")(x, beta=beta)
+    assert values["kept"] == pytest.approx(values["own"], abs=1e-12) and abs(values["held"] - 0.4) < 1e-12
+    assert np.allclose(gradients["kept"], gradients["own"], atol=1e-12)
+    assert np.abs(gradients["held"]).max() < 1e-12
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [("real", 1e-10), ("float32", 1e-5)])
 def test_both_backends_agree_on_compliance_and_gradient(dtype: str, tolerance: float) -> None:
     net = attrs.evolve(SMALL, dtype=dtype)
