@@ -19,7 +19,17 @@ sys.path.insert(0, str(ROOT))  # the pictures are those of this checkout, instal
 import tograph as tg  # noqa: E402
 from tograph import nodes as n  # noqa: E402
 from tograph.draw import draw  # noqa: E402
-from tograph.problems import PROBLEMS, SUITE, TASKS, hoyer, mbb, two_load_cantilever  # noqa: E402
+from tograph.problems import (  # noqa: E402
+    PROBLEMS,
+    SUITE,
+    TASKS,
+    cantilever,
+    hoyer,
+    mbb,
+    multiscale_compliance,
+    pinn_compliance,
+    two_load_cantilever,
+)
 from tograph.runs import Movie, sweep  # noqa: E402
 from tograph.runs.figures import density_figure, save  # noqa: E402
 from tograph.runs.gallery import save_gallery  # noqa: E402
@@ -113,6 +123,12 @@ def draw_graphs(folder: Path) -> None:
     stages = {stage.name: stage for stage in passes.history}
     draw(stages["sharing"].before, folder / "pass_before_sharing.svg")
     draw(stages["batching"].after, folder / "pass_after_batching.svg")
+    pinn = pinn_compliance(cantilever(60, 30))
+    pinn.draw(folder / "pinn_forward.svg")
+    pinn.draw(folder / "pinn_reverse.svg", of="loss", wrt="theta")
+    body = multiscale_compliance(cantilever(60, 20), n.NeuralEnergy(), theta=n.NeuralEnergy().initial())
+    body.draw(folder / "multiscale_forward.svg")
+    body.draw(folder / "multiscale_reverse.svg", of="compliance", wrt=("rho", "alpha"))
     surrogate = from_page("detached-edges", "smooth")
     surrogate.draw(folder / "surrogate_forward.svg")
     surrogate.draw(folder / "surrogate_reverse.svg", of="c", wrt="rho")

@@ -32,6 +32,7 @@ from .multigrid import MultigridCG
 from .networks import MLP, FourierFeatures, FourierMLP, Siren, coordinates
 from .neural_energy import NeuralEnergy
 from .newton import NewtonRow, SparseNewton
+from .nodal import CornerMean, Gradient, StrainDensity
 from .normalization import Affine, Normalize
 from .objectives import Compliance, VolumeFraction, WeightCases
 from .operators import ApplyOperator, Dyad, OnSupports
@@ -62,6 +63,7 @@ __all__ = [
     "ConeWeights",
     "Conv2D",
     "Convolve",
+    "CornerMean",
     "Dense",
     "DensityFilter",
     "DirectSolver",
@@ -75,6 +77,7 @@ __all__ = [
     "Factor",
     "FourierFeatures",
     "FourierMLP",
+    "Gradient",
     "Grid",
     "Hadamard",
     "Heaviside",
@@ -118,6 +121,7 @@ __all__ = [
     "Spectrum",
     "StiffeningLaw",
     "Stiffness",
+    "StrainDensity",
     "StrainEnergy",
     "Stress",
     "Sum",

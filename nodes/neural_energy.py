@@ -1,10 +1,11 @@
 """A network as stored energy: convex in the strain if wanted, without energy and stress at zero strain by construction.
 
-    z_1 = s(W_1 e + V_1 a + b_1),   z_l = s(U_l z_(l-1) + W_l e + V_l a + b_l)
-    N(e, a) = c . z_L + 1/2 sum_j q_j(a) (w_j . e)^2,   q(a) = s(V_q a + b_q)
-    psi = strain_scale^2 [N(e, a) - N(0, a) - N_e(0, a) e],   e = strain / strain_scale,  s(x) = ln(1 + e^x)
+    g = tanh(P a + p),   z_1 = s(W_1 e + V_1 g + b_1),   z_l = s(U_l z_(l-1) + W_l e + V_l g + b_l)
+    N(e, a) = c(a) . z_L + 1/2 sum_j q_j(a) (w_j . e)^2,   c(a) = r(V_c g + b_c),  q(a) = r(V_q g + b_q)
+    psi = strain_scale^2 [N(e, a) - N(0, a) - N_e(0, a) e],   e = strain / strain_scale
+    r(x) = ln(1 + e^x),  s(x) = r(x)^2
 
-With U_l and c made positive, N is convex in e, for s is convex and grows (Amos, Xu & Kolter, Input convex neural
+With U_l made positive, N is convex in e, for s is convex and grows (Amos, Xu & Kolter, Input convex neural
 networks, ICML 2017). The squares are a linear response of their own, for strains so small that nothing else is left.
 """
 
@@ -54,18 +55,19 @@ class NeuralEnergy(EnergyNode, Network):
         return (Port("strain"), *(Port(name) for name in self.micro), Port("theta", "params|vector|array"))
 
     def layout(self) -> Layout:
-        """W1, V1, b1, W2, V2, b2, U2, ..., c, w, Vq, bq: normal with variance 1 / inputs, biases 0.
+        """P, p, W1, V1, b1, W2, V2, b2, U2, ..., Vc, bc, w, Vq, bq: normal with variance 1 / inputs, biases constant.
 
         What is made positive starts smaller, so that the sums over units start near those of a free network.
         """
         k, m, h = self.components, len(self.micro), self.width
         shift = -math.log(h) if self.convex else 0.0
-        made: dict[str, tuple[tuple[int, ...], Draw]] = {}
+        made: dict[str, tuple[tuple[int, ...], Draw]] = {"P": ((m, h), _normal()), "p": ((h,), _normal())}
         for i in range(1, self.depth + 1):
-            made |= {f"W{i}": ((k, h), _normal()), f"V{i}": ((m, h), _normal()), f"b{i}": ((h,), _zeros)}
+            made |= {f"W{i}": ((k, h), _normal()), f"V{i}": ((h, h), _normal()), f"b{i}": ((h,), _constant(0.0))}
             made |= {f"U{i}": ((h, h), _normal(shift))} if i > 1 else {}
-        ends: Layout = {"c": ((h,), _normal(shift)), "w": ((k, h), _normal())}
-        return {**made, **ends, "Vq": ((m, h), _normal()), "bq": ((h,), _zeros)}
+        made |= {"Vc": ((h, h), _normal()), "bc": ((h,), _constant(shift))}
+        # As many squares as there are units: each may be that much smaller.
+        return made | {"w": ((k, h), _normal(scale=h**-0.5)), "Vq": ((h, h), _normal()), "bq": ((h,), _constant(0.0))}
 
     def infer(self, *specs: Spec) -> Spec:
         if specs[0].shape and specs[0].shape[-1] != self.components:
@@ -76,25 +78,22 @@ class NeuralEnergy(EnergyNode, Network):
     def forward(self, xp: Any, *values: Any) -> Any:
         strain, *micro, theta = values
         e = strain / self.strain_scale
-        a = xp.stack(micro, axis=-1) if micro else None
         part = self._cut(xp, theta)
+        g = xp.tanh(xp.matmul(xp.stack(micro, axis=-1), part["P"]) + part["p"]) if micro else xp.tanh(part["p"])
         here: Any = None  # z at e
         start: Any = None  # z at 0, and along: its derivative along e
         along: Any = None
         for i in range(1, self.depth + 1):
-            t, x0 = xp.matmul(e, part[f"W{i}"]), self._affine(xp, a, part[f"V{i}"], part[f"b{i}"])
+            t, x0 = xp.matmul(e, part[f"W{i}"]), xp.matmul(g, part[f"V{i}"]) + part[f"b{i}"]
             x = t + x0
             if i > 1:
                 U = self._positive(xp, part[f"U{i}"])
                 x, x0, t = xp.matmul(here, U) + x, xp.matmul(start, U) + x0, xp.matmul(along, U) + t
-            here, start, along = _softplus(xp, x), _softplus(xp, x0), _sigmoid(xp, x0) * t
-        q = self._positive(xp, self._affine(xp, a, part["Vq"], part["bq"]))
+            here, start, along = _softplus(xp, x) ** 2, _softplus(xp, x0) ** 2, _slope(xp, x0) * t
+        q = self._positive(xp, xp.matmul(g, part["Vq"]) + part["bq"])
         line = xp.matmul(e, part["w"])
-        network = self._positive(xp, part["c"]) * (here - start - along)
+        network = self._positive(xp, xp.matmul(g, part["Vc"]) + part["bc"]) * (here - start - along)
         return self.strain_scale**2 * xp.sum(network + 0.5 * q * line * line, axis=-1)
-
-    def _affine(self, xp: Any, a: Any, V: Any, b: Any) -> Any:
-        return b if a is None else xp.matmul(a, V) + b
 
     def _cut(self, xp: Any, theta: Any) -> dict[str, Any]:
         """The arrays of weights by name."""
@@ -108,17 +107,18 @@ class NeuralEnergy(EnergyNode, Network):
         return _softplus(xp, x) if self.convex else x
 
 
-def _normal(shift: float = 0.0) -> Draw:
-    return lambda rng, shape: rng.normal(size=shape) / math.sqrt(max(shape[0], 1)) + shift
+def _normal(shift: float = 0.0, scale: float = 1.0) -> Draw:
+    return lambda rng, shape: scale * rng.normal(size=shape) / math.sqrt(max(shape[0], 1)) + shift
 
 
-def _zeros(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    return np.zeros(shape)
+def _constant(value: float) -> Draw:
+    return lambda rng, shape: np.full(shape, value)
 
 
 def _softplus(xp: Any, x: Any) -> Any:
     return xp.logaddexp(x, xp.zeros_like(x))
 
 
-def _sigmoid(xp: Any, x: Any) -> Any:
-    return 0.5 * (1.0 + xp.tanh(0.5 * x))
+def _slope(xp: Any, x: Any) -> Any:
+    """s'(x) = 2 r(x) r'(x)."""
+    return _softplus(xp, x) * (1.0 + xp.tanh(0.5 * x))

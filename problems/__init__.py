@@ -20,7 +20,10 @@ from .beams import (
 from .heat import heat_conduction
 from .hoyer import SUITE, TASKS, hoyer
 from .neural import NETWORKS, held_density, network, neural_compliance
+from .multiscale import multiscale_compliance
+from .pinn import finite_elements, pinn_compliance, pinn_network, pinn_stages, pinn_start
 from .problem import Problem
+from .surrogate import Fit, Samples, fit_energy, sample
 
 PROBLEMS: dict[str, Callable[..., Problem]] = {
     "bridge": bridge,
@@ -39,11 +42,15 @@ __all__ = [
     "PROBLEMS",
     "SUITE",
     "TASKS",
+    "Fit",
     "Problem",
+    "Samples",
     "bridge",
     "cantilever",
     "cantilever_3d",
     "cantilever_with_hole",
+    "finite_elements",
+    "fit_energy",
     "heat_conduction",
     "held_density",
     "hoyer",
@@ -51,6 +58,12 @@ __all__ = [
     "michell",
     "network",
     "neural_compliance",
+    "multiscale_compliance",
+    "pinn_compliance",
+    "pinn_network",
+    "pinn_stages",
+    "pinn_start",
+    "sample",
     "tensile",
     "two_load_cantilever",
 ]

@@ -27,6 +27,7 @@ from tograph.expand import Block
 from tograph.function_nodes import ArrayFunction, FunctionRule, HostFunction
 from tograph.implicit import AdjointSolve, TangentSolve
 from tograph.node import Constant
+from tograph.nodes.nodal import Columns
 from tograph.residual import Residual, ResidualNorm
 from tograph.solvers import Newton
 from tograph.spec import array
@@ -352,6 +353,11 @@ CERTIFIED: dict[type[Node], tuple[Example, ...]] = {
         Example(n.StrainEnergy(GRID, plane="strain", nu=0.2), (density(MASK), vector(GRID, 2))),
         Example(n.StrainEnergy(BLOCK), (uniform(*BLOCK.shape), vector(BLOCK))),
     ),
+    n.CornerMean: (
+        Example(n.CornerMean(GRID), (normal(GRID.n_nodes),)),
+        Example(n.CornerMean(BLOCK), (normal(BLOCK.n_nodes),)),
+    ),
+    n.StrainDensity: (Example(n.StrainDensity(), (normal(3, 2, 2),)),),
     n.ExternalWork: (Example(n.ExternalWork(), (vector(), vector())),),
     n.InverseSimp: (
         Example(n.InverseSimp(p=2.7, E_min=1e-2, E_max=1.5), (uniform(3, 4), uniform(3, 4))),
@@ -365,9 +371,10 @@ CERTIFIED: dict[type[Node], tuple[Example, ...]] = {
         Example(n.InternalForce(n.StiffeningLaw(k=2.0), GRID), (uniform(3, 4), vector(), uniform(3, 4))),
     ),
     n.NewtonSolve: (
+        # One element: a Newton iteration for every difference quotient is dear; larger ones are in test_equilibrium.
         Example(
-            n.NewtonSolve(n.StiffeningLaw(k=2.0), GRID, fixed=CLAMPED[GRID], solver=n.SparseNewton(steps=2)),
-            (uniform(3, 4), 0.05 * vector(), uniform(3, 4)),
+            n.NewtonSolve(n.StiffeningLaw(k=2.0), SINGLE, fixed=CLAMPED[SINGLE]),
+            (uniform(1, 1), 0.05 * vector(SINGLE), uniform(1, 1)),
         ),
     ),
     # objectives
@@ -395,6 +402,8 @@ EXEMPT: dict[type[Node], str] = {
     n.VolumeHeaviside: "nodes of this table: tests/problems/test_neural.py",
     n.CNN: "nodes of this table, compared with modules of both frameworks: tests/nodes/test_networks.py",
     n.KernelCotangent: "a derivative of Conv2D, checked with it",
+    n.Gradient: "a derivative of another node: tests/nodes/test_nodal.py",
+    Columns: "puts the tangents of `Gradient` side by side: tests/nodes/test_nodal.py",
     Source: "an input has no operation",
     Constant: "a constant has no operation",
     WithGradientOf: "its derivative is not that of its value by design: tests/test_detached.py",

@@ -68,6 +68,8 @@ class Bias:
         norm: length of the gradient with cuts.
         full_norm: length of the full gradient.
         edges: one entry per cut.
+        gradients: by input, the gradient with cuts and the full one, as arrays of its shape: where the bias is. See
+            `tograph.draw.bias.draw_bias`.
     """
 
     of: str
@@ -78,11 +80,13 @@ class Bias:
     norm: float
     full_norm: float
     edges: tuple[EdgeBias, ...] = ()
+    gradients: Mapping[str, tuple[np.ndarray, np.ndarray]] = attrs.field(factory=dict, eq=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; None stands for what is not a number."""
+        """Plain data for JSON, without the gradients; None stands for what is not a number."""
         rows = [_plain(attrs.asdict(edge)) for edge in self.edges]
-        return _plain(attrs.asdict(self)) | {"edges": rows, "wrt": list(self.wrt)}
+        data = attrs.asdict(self, filter=lambda field, _: field.name != "gradients")
+        return _plain(data) | {"edges": rows, "wrt": list(self.wrt)}
 
     def __str__(self) -> str:
         subject = f"d {self.of} / d {', '.join(self.wrt)} [{self.backend}]"
@@ -134,7 +138,8 @@ def bias(
     alone = {cut: biased if len(cuts) == 1 else measure([c for c in cuts if c is not cut]) for cut in cuts if per_edge}
     edges = tuple(EdgeBias(c.name, c.word, c.reason, str(c.where), *compare(g, full)) for c, g in alone.items())
     norms = float(np.linalg.norm(biased)), float(np.linalg.norm(full))
-    return Bias(of, names, backend, *compare(biased, full), *norms, edges)
+    pairs = zip(_split(graph, names, biased), _split(graph, names, full), strict=True)
+    return Bias(of, names, backend, *compare(biased, full), *norms, edges, dict(zip(names, pairs, strict=True)))
 
 
 def find_cuts(vertices: Iterable[Vertex]) -> list[Cut]:
@@ -218,6 +223,13 @@ def _flat(graph: Graph, wrt: Sequence[str], found: Mapping[str, np.ndarray]) -> 
     """All of `wrt`, one after the other; zeros for an input that left the graph with the surrogate it belongs to."""
     shapes = {x: source_of(graph.input(x)).spec.shape for x in wrt}
     return np.concatenate([np.ravel(found.get(x, np.zeros(shape))) for x, shape in shapes.items()])
+
+
+def _split(graph: Graph, wrt: Sequence[str], flat: Gradient) -> list[np.ndarray]:
+    """The inverse of `_flat`."""
+    shapes = [source_of(graph.input(x)).spec.shape for x in wrt]
+    ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+    return [part.reshape(shape) for part, shape in zip(np.split(flat, ends), shapes, strict=True)]
 
 
 def _require_known(names: Iterable[str], known: Iterable[str], what: str) -> None:
