@@ -197,5 +197,6 @@ def test_pictures_can_be_drawn(tmp_path: Path) -> None:
     runpy.run_path(str(ROOT / "docs" / "make_pictures.py"))["main"](tmp_path, max_iter=1, coarse=8)
     drawn, kept = ({path.name for path in folder.iterdir()} for folder in (tmp_path, ROOT / "docs" / "pictures"))
     kept = {name for name in kept if not name.startswith("viewer_")}  # photographed: docs/make_screenshots.py
-    measured = {"memory.png", "pinn.png"}  # by the benchmarks of these names
+    fits = {"multiscale.png", "multiscale_bias.png", "multiscale_fit.png"}
+    measured = {"memory.png", "pinn.png", *fits}  # by the benchmarks of these names
     assert drawn | measured == kept
