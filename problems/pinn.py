@@ -69,11 +69,23 @@ def pinn_compliance(
         ValueError: a problem of another kind.
     """
     _require_plane(problem)
-    net, grid = network or pinn_network(), problem.grid
+    net = network or pinn_network()
     theta = tg.source("theta", net.weights_spec, default=pinn_start(net, seed), lower=-np.inf, upper=np.inf)
     penal, c_weight = tg.source("penal", default=3.0), tg.source("c_weight", default=0.2)
     with tg.cluster("network"):
         rho, u = _fields(problem, net(_points(problem), theta, name="predicted"), length, sharpness)
+    c, potential, W = _terms(problem, rho, u, penal, E_min)
+    with tg.cluster("trains the displacement"):
+        W_held = tg.detach(W, "keeps the loss positive, trains nothing", name="W_held")
+        positive = potential + 0.5 * (1.0 + DELTA) * W_held
+    loss = c_weight * c + positive
+    outputs = {"loss": loss, "compliance": c, "potential": potential, "density": rho, "displacement": u}
+    return Graph([theta, penal, c_weight], outputs, name=f"pinn {problem.name}")
+
+
+def _terms(problem: Problem, rho: Edge, u: Edge, penal: Edge, E_min: float) -> tuple[Edge, Edge, Edge]:
+    """c, w - W, and W."""
+    grid = problem.grid
     f = tg.constant(problem.load, grid.vector(), name="f")
     energy = n.StrainEnergy(grid, nu=problem.nu, plane=problem.plane)
     with tg.cluster("trains the displacement"):
@@ -81,17 +93,13 @@ def pinn_compliance(
         E = n.Simp(p=penal, E_min=E_min)(rho_held)
         w = energy(E, u)
         W = n.ExternalWork()(u, f)
-        W_held = tg.detach(W, "keeps the loss positive, trains nothing", name="W_held")
         potential = w - W
-        positive = potential + 0.5 * (1.0 + DELTA) * W_held
     with tg.cluster("trains the density"):
         held = tg.detach(rho, "only 1 / rho^p is differentiated", name="rho_numerator")
         E_hat = n.InverseSimp(p=penal, E_min=E_min)(rho, held)
         u_held = tg.detach(u, "the compliance trains the density only", name="u_held")
         c = 2.0 * energy(E_hat, u_held)
-    loss = c_weight * c + positive
-    outputs = {"loss": loss, "compliance": c, "potential": potential, "density": rho, "displacement": u}
-    return Graph([theta, penal, c_weight], outputs, name=f"pinn {problem.name}")
+    return c, potential, W
 
 
 def _points(problem: Problem) -> Edge:
