@@ -19,8 +19,8 @@ from .beams import (
 )
 from .heat import heat_conduction
 from .hoyer import SUITE, TASKS, hoyer
-from .neural import NETWORKS, held_density, network, neural_compliance
 from .multiscale import multiscale_compliance
+from .neural import NETWORKS, held_density, network, neural_compliance
 from .pinn import finite_elements, pinn_compliance, pinn_network, pinn_stages, pinn_start
 from .problem import Problem
 from .surrogate import Fit, Samples, fit_energy, sample
@@ -56,9 +56,9 @@ __all__ = [
     "hoyer",
     "mbb",
     "michell",
+    "multiscale_compliance",
     "network",
     "neural_compliance",
-    "multiscale_compliance",
     "pinn_compliance",
     "pinn_network",
     "pinn_stages",
