@@ -140,7 +140,8 @@ class Hadamard(Node):
         if specs[0].shape != specs[1].shape:
             require_same(specs[0], specs[1], ("a", "b"))
         kept = specs[1] if specs[0].kind == "array" else specs[0]
-        return attrs.evolve(kept, unit=_product_unit(specs[0].unit, specs[1].unit))
+        dtype = kept.dtype if specs[0].dtype == specs[1].dtype else "real"
+        return attrs.evolve(kept, dtype=dtype, unit=_product_unit(specs[0].unit, specs[1].unit))
 
     def forward(self, xp: Any, *values: Any) -> Any:
         """a b."""
