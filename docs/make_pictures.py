@@ -149,6 +149,18 @@ def draw_measured(folder: Path) -> None:
     draw(wrong.inspect("volume", "x")(np.linspace(0.25, 1.0, 1200).reshape(20, 60)), folder / "nan_reverse.svg")
 
 
+def draw_faults(folder: Path) -> None:
+    """The fault gallery: what is marked, and where it helps, the norms."""
+    from_page("fault-gallery", "adjoint_report")
+    page = vars(sys.modules["page_fault_gallery"])
+    page["detached"].draw(folder / "fault_detached.svg", of="c", wrt=("rho", "weight"))
+    page["integers"].draw(folder / "fault_integers.svg")
+    page["missing"].draw(folder / "fault_missing.svg", of="c", wrt=("rho", "theta"))
+    overlays = {"infinite": "", "overflow": "", "saturated": "norms", "exploding": "norms", "single": "", "adjoint": ""}
+    for name, overlay in (overlays | {"cancelling": "cancellation", "wrong": "digits"}).items():
+        draw(page[f"{name}_report"], folder / f"fault_{name}.svg", overlay=overlay or None)
+
+
 def under_way(backend: str) -> Any:
     """The report of the MBB beam after some iterations."""
     problem = mbb(nelx=60, nely=20)
@@ -208,6 +220,7 @@ def main(folder: Path = PICTURES, *, max_iter: int = 150, coarse: int = 1) -> No
     with contextlib.chdir(ROOT):  # so that the boxes say where they were declared relative to the checkout
         draw_graphs(folder.resolve())
         draw_measured(folder.resolve())
+        draw_faults(folder.resolve())
     draw_suite(folder / "suite.png")
     draw_realisations(folder / "batch_realisations.png")
     draw_evolution(folder / "evolution.gif", coarse)

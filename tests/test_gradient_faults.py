@@ -57,7 +57,7 @@ ANSWERS = {
         "adjoint solve of y (adjoint solve Relaxed), declared at PLACE, did not converge: its residual is 3.4e+07 "
         "times the tolerance. Look at its inputs, its bracket or start, or allow more iterations"
     ),
-    "single": "numbers of 32 bits in a float64 program begin at 'cheap' (Cast, declared at PLACE), and 1 step after it",
+    "single": "numbers of 32 bits in a float64 program begin at 'cheap' (Cast, declared at PLACE)",
 }
 """Fault -> the first sentence of the summary."""
 

@@ -67,7 +67,8 @@ def marks(report: Any) -> Iterable[Mark]:
         yield Mark(step, "nan origin" if origin else "nan", "" if origin else f"{reading.text}, from above")
     for solve in report.solves().solves:
         if solve.failure:
-            yield Mark(solve.step, "not converged", solve.failure)
+            short = f"residual {solve.residual:.1e} x tolerance" if math.isfinite(solve.residual) else solve.failure
+            yield Mark(solve.step, "not converged", short)
     for step, _, bits in report.precision().steps:
         yield Mark(step, "narrow", f"{bits} bits from here on")
     for wrt in report.plan.request.wrt:
