@@ -179,6 +179,8 @@ def _box(where: graphviz.Digraph, diagram: Diagram, box: Box) -> None:
     }
     if style.shape in ("hexagon", "triangle"):
         shape["margin"] = "0"
+    elif style.shape == "circle" and box.numbers:  # a circle around a line of text would be the largest box of all
+        shape |= {"shape": "ellipse", "margin": "0"}
     if box.kind == "cut":
         shape |= {"label": "", "width": "0.5", "height": "0.06", "margin": "0"}
     else:
