@@ -26,6 +26,7 @@ from tograph.derivative import Jvp, Vjp
 from tograph.expand import Block
 from tograph.function_nodes import ArrayFunction, FunctionRule, HostFunction
 from tograph.implicit import AdjointSolve, TangentSolve
+from tograph.inspect import measure
 from tograph.node import Constant
 from tograph.nodes.nodal import Columns
 from tograph.residual import Residual, ResidualNorm
@@ -389,6 +390,7 @@ CERTIFIED: dict[type[Node], tuple[Example, ...]] = {
 }
 
 MEMBERS = "arranges the members of a batch after differentiation: tests/test_batch.py"
+MEASURED = "a number about a run, added after all differentiation: tests/test_inspect.py"
 INSIDE = "made by the rules of implicit nodes, which are checked as a whole"
 
 EXEMPT: dict[type[Node], str] = {
@@ -411,6 +413,9 @@ EXEMPT: dict[type[Node], str] = {
     Repeat: MEMBERS,
     ToColumns: MEMBERS,
     FromColumns: MEMBERS,
+    measure.Measure: MEASURED,
+    measure.Cosine: MEASURED,
+    measure.Pack: MEASURED,
     Residual: INSIDE,
     TangentSolve: INSIDE,
     AdjointSolve: INSIDE,

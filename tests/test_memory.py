@@ -245,5 +245,5 @@ def test_the_picture_shows_what_is_computed_again() -> None:
     graph = network(4)
     function = fit(graph, "torch", int(0.8 * fit(graph, "torch").explain().peak_bytes))
     again = [box for box in draw(function).diagram.boxes if box.title.endswith(" again")]
-    assert again and all(box.lane == "reverse" and not box.badges for box in again)
+    assert again and all(box.lane == "reverse" and box.badges == ("again",) for box in again)
     assert {box.title.removesuffix(" again") for box in again} <= {f"{letter}{i}" for letter in "ah" for i in range(5)}

@@ -113,7 +113,7 @@ def _badges(scene: Scene, place: Place, members: list[Vertex]) -> tuple[str, ...
         found.append("host")
     if not scene.detail and any(v.origin.role == "status" for v in work):
         found.append("checked")
-    if any(isinstance(v.node, Again) for v in members):
+    if place.step == ROLE:
         found.append("again")
     if any(isinstance(v.node, TakeColumns) for v in members):
         found.append("batched")
