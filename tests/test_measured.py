@@ -206,7 +206,7 @@ def test_numbers_runs_and_contributions_in_the_browser(report: Any, tmp_path: Pa
         assert opened.page.text_content("#canvas") != first and "run 1" in opened.panel()
         opened.page.click('[data-id="E"]')
         opened.page.click("#panel .copy")
-        assert opened.page.locator("#panel >> text=/copied|Made by tograph/").count() == 1
+        opened.page.locator("#panel >> text=/copied|Made by tograph/").wait_for()  # the clipboard answers later
         opened.page.keyboard.press("t")
         assert "2-norm of what flows" in opened.page.inner_text("thead")
         assert opened.faults == []
