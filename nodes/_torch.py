@@ -10,7 +10,7 @@ import torch
 from torch.nn.grad import conv2d_weight
 
 from .decoder import CNN
-from .networks import FourierMLP, _Layers
+from .networks import FourierMLP, _Layers, named_parts
 
 
 class Layers(torch.nn.Module):
@@ -33,12 +33,7 @@ class Layers(torch.nn.Module):
 
     def parts(self) -> dict[str, Any]:
         """The weights by the names of `layout()`, in its shapes."""
-        made: dict[str, Any] = {}
-        for i, linear in enumerate(self.linears):
-            made |= {f"W{i}": linear.weight.T, f"b{i}": linear.bias}
-        for i, (a, c) in enumerate(zip(self.scales, self.offsets, strict=True)):
-            made |= {f"a{i}": a, f"c{i}": c}
-        return made
+        return named_parts(self.linears, self.scales, self.offsets)
 
     def forward(self, x: Any) -> Any:
         """Points (..., features) to a field, or to (..., results)."""

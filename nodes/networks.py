@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import attrs
@@ -257,3 +258,13 @@ class FourierMLP(_Layers):
     def mlp(self) -> MLP:
         """What follows the features."""
         return MLP(2 * self.m, self.width, self.depth, self.results, self.activation, dtype=self.dtype)
+
+
+def named_parts(linears: Iterable[Any], scales: Iterable[Any], offsets: Iterable[Any]) -> dict[str, Any]:
+    """The weights of a framework's linear layers, and of the normalisations behind them, by the names of `layout()`."""
+    made: dict[str, Any] = {}
+    for i, linear in enumerate(linears):
+        made |= {f"W{i}": linear.weight.T, f"b{i}": linear.bias}
+    for i, (a, c) in enumerate(zip(scales, offsets, strict=True)):
+        made |= {f"a{i}": a, f"c{i}": c}
+    return made

@@ -208,8 +208,8 @@ def constant_draw(value: float) -> Draw:
 
 def _half(backend: str) -> Any:
     """The half of the modules that needs a framework."""
+    package = "equinox" if backend == "jax" else "torch"
     try:
-        return importlib.import_module(f"._{backend}", __package__)
+        return importlib.import_module(f"._{package}", __package__)
     except ImportError as error:
-        package = "equinox" if backend == "jax" else "torch"
         raise TographError(f"modules for {backend} need {package}. Install it: pip install {package}") from error

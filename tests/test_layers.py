@@ -41,7 +41,14 @@ ORDER = (
 
 # Import -> the modules (or packages) where it is at home.
 AT_HOME = {
-    "jax": ("tograph.backends.jax", "tograph.backends.embed_jax", "tograph.nodes._jax", "tograph.optimizers._jax"),
+    "jax": (
+        "tograph.backends.jax",
+        "tograph.backends.embed_jax",
+        "tograph.nodes._equinox",
+        "tograph.nodes._jax",
+        "tograph.optimizers._jax",
+    ),
+    "equinox": ("tograph.nodes._equinox",),  # not among the dependencies
     "optax": ("tograph.optimizers._jax",),
     "jaxlib": ("tograph.backends.jax", "tograph.nodes._jax"),
     "torch": (
