@@ -14,6 +14,10 @@ from tograph.problems import Problem, held_density, network, neural_compliance
 from .recipes import recipe
 from .setup import Setup
 
+LBFGS = Scipy("L-BFGS-B", {"ftol": 2.2e-16, "gtol": 1e-14})
+"""To the limit of evaluations, as published: SciPy's own tolerances end a design of thousands of logits far too early,
+since each of them has a small part in the gradient."""
+
 
 @recipe("oc")
 def oc(problem: Problem, *, move: float = 0.2, max_iter: int = 200, tol: float = 0.01, **workflow: Any) -> Setup:
@@ -45,7 +49,7 @@ def pixel_lbfgs(problem: Problem, *, max_iter: int = 200, hold: str = "physical"
     return Setup(
         graph=problem.workflow(rho=rho, **workflow),
         start=np.zeros(problem.grid.shape),
-        method=Scipy("L-BFGS-B"),
+        method=LBFGS,
         max_iter=max_iter,
     )
 
@@ -62,7 +66,7 @@ def cnn_lbfgs(
     return Setup(
         graph=neural_compliance(problem, net, hold=hold, **workflow),
         start=net.initial(seed),
-        method=Scipy("L-BFGS-B"),
+        method=LBFGS,
         max_iter=max_iter,
     )
 
