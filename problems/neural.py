@@ -44,17 +44,20 @@ def network(name: str, grid: n.Grid) -> Any:
     return NETWORKS[name](grid)
 
 
-def neural_compliance(problem: Problem, network: Any, *, hold: str = "physical", **workflow: Any) -> Graph:
+def neural_compliance(
+    problem: Problem, network: Any, *, hold: str = "physical", weights: np.ndarray | None = None, **workflow: Any
+) -> Graph:
     """The standard workflow of a problem whose density is sigmoid(z + eta), with z drawn by a network.
 
     Args:
         problem: what to optimise.
         network: a node of (x, theta), or of theta alone, whose result is a field: one of `nodes`, or
-            `tg.function(module, output=problem.grid.field())`. In float32, its result is cast to float64 by a node
-            of its own.
+            `tg.function(own, output=problem.grid.field())` of a module or a function. In float32, its result is cast
+            to float64 by a node of its own.
         hold: which volume the shift eta holds exactly: "physical", that of the filtered field with its regions, which
             is the output `volume`; "raw", the mean of the unfiltered field over the elements that are designed, as
             published, which the filter then changes a little; "none": no shift.
+        weights: first weights, a vector, for a network that does not know how many it has: a function of (x, theta).
         workflow: as for `compliance_workflow`; what is not given is taken from the problem.
 
     Returns:
@@ -63,7 +66,10 @@ def neural_compliance(problem: Problem, network: Any, *, hold: str = "physical",
     Raises:
         ValueError: an unknown `hold`, or "physical" with a projection, a wired radius, or a network without weights.
     """
-    theta = tg.source("theta", network.weights_spec, lower=-np.inf, upper=np.inf)
+    spec = network.weights_spec if weights is None else tg.Spec("params", (tg.Axis("weight", np.size(weights)),))
+    if spec.size == 0:
+        raise ValueError("the network names no weights, and they are the design. Give first ones as `weights`")
+    theta = tg.source("theta", spec, default=weights, lower=-np.inf, upper=np.inf)
     with tg.cluster("network"):
         takes = [port for port in network.inputs if not port.optional]
         points = n.coordinates(problem.grid, _dtype(network))

@@ -1,126 +1,271 @@
-"""Our method on the tasks of Hoyer et al., against what they published; goes on where it was stopped.
+"""Our method and the four published ones on the tasks of Hoyer et al.; goes on where it was stopped.
 
 tograph bench suite
-tograph bench suite -- --elements 8192 --seeds 0,1,2,3 --folder runs/ours --json suite.json --png suite_ours.png
+tograph bench suite -- --elements 8192 --folder runs/suite --png suite_ours.png --gallery suite_gallery.png
+tograph bench suite -- --named --folder runs/suite
+tograph bench suite -- --there --elements 65536 --folder runs/suite
 
 Published: "best" is the lowest compliance of four methods over about 100 seeds each, "typical" the lowest of their
-median runs, both after 1000 steps (arXiv:1909.04240). Ours is the best of the seeds, at most 450 evaluations each.
+median runs, both after 1000 steps (arXiv:1909.04240). Ours is the best of the seeds, at most 450 evaluations each; the
+published methods run here for 100 evaluations, CNN-LBFGS once, or as the median of the seeds that were run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tograph.problems import hoyer
 from tograph.problems.hoyer import TASKS
 from tograph.runs import sweep
+from tograph.runs.figures import save
+from tograph.runs.sweep_figures import designs_figure
 
-METHOD = "coarse-to-fine"
+OURS = "coarse-to-fine"
+METHODS = ("oc", "mma", "pixel-lbfgs", "cnn-lbfgs")
+EVALUATIONS = 100
+SETTINGS = {f"{method}.max_iter": EVALUATIONS for method in METHODS} | {"oc.tol": 0.0, "mma.tol": 0.0}
+NAMED: dict[str, tuple[float, float, float]] = {
+    "mbb_beam_96x32_0.5": (207.8, 209.9, 210.7),
+    "cantilever_beam_full_96x32_0.4": (254.2, 256.9, 258.1),
+    "cantilever_beam_two_point_64x48_0.4": (87.9, 88.1, 89.9),
+    "michell_centered_both_32x64_0.12": (52.0, 55.9, 55.1),
+    "l_shape_0.4_64x64_0.4": (243.0, 224.4, 224.8),
+    "roof_64x64_0.2": (13.2, 10.3, 10.5),
+    "causeway_bridge_top_128x64_0.3": (21.9, 21.3, 21.1),
+}
+"""What the authors' code reaches in 100 evaluations: CNN-LBFGS with its seed 0, MMA, OC."""
+COLOURS = {
+    OURS: "black",
+    "cnn-lbfgs": "#c1121f",
+    "mma": "#0b3c5d",
+    "oc": "#2a7f4f",
+    "pixel-lbfgs": "#e07a1f",
+}
+SMALL = 2**13
+GALLERY = (
+    "michell_centered_both_32x64_0.12",
+    "cantilever_beam_full_96x32_0.4",
+    "cantilever_beam_two_point_64x48_0.4",
+    "anchored_suspended_bridge_64x64_0.15",
+    "l_shape_0.4_64x64_0.4",
+    "roof_64x64_0.2",
+    "crane_64x64_0.3",
+    "causeway_bridge_top_128x64_0.3",
+)
+Row = dict[str, Any]
 
 
 def elements(name: str) -> int:
     return hoyer(name).grid.n_elements
 
 
-def compared(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row per task: ours, and the published numbers."""
+def published(name: str, kind: str) -> dict[str, float]:
+    found: dict[str, float] = hoyer(name).reference["published"][kind]
+    return found
+
+
+def there(folder: Path, names: Sequence[str]) -> list[Row]:
+    """What is finished in a folder of runs."""
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/result.json"))]
+    return [row for row in rows if row["problem"] in names]
+
+
+def plain(row: Row) -> bool:
+    """Whether a run is one of those that are compared: MMA with its usual move, not another."""
+    return bool(row["error"] is None and row["parameters"].get("move", 0.2) == 0.2)
+
+
+def compared(rows: Iterable[Row], names: Sequence[str]) -> list[Row]:
+    """One row per task that ours was run on, the smallest first: what was reached here, and what is published."""
+    runs: dict[tuple[str, str], list[Row]] = {}
+    for row in filter(plain, rows):
+        runs.setdefault((row["problem"], row["method"]), []).append(row)
     found = []
-    for name in dict.fromkeys(row["problem"] for row in rows):
-        runs = [row for row in rows if row["problem"] == name and row["objective"] is not None]
-        if not runs:
+    for name in sorted(names, key=lambda name: (elements(name), name)):
+        if (name, OURS) not in runs:
             continue
-        ours = min(runs, key=lambda row: row["objective"])
-        published = hoyer(name).reference["published"]
+        ours = min(runs[name, OURS], key=lambda row: row["objective"])
+        here = {
+            method: float(np.median([row["objective"] for row in runs[name, method]]))
+            for method in METHODS
+            if (name, method) in runs
+        }
         found.append(
             {
                 "task": name,
                 "elements": elements(name),
-                "ours": ours["objective"],
-                "volume": ours["volume"],
-                "bound": hoyer(name).volume,
+                "volume": max(row["volume"] for (task, _), of in runs.items() if task == name for row in of)
+                / hoyer(name).volume
+                - 1.0,
                 "seed": ours["seed"],
-                "runs": len(runs),
-                "cpu_seconds": sum(row["cpu_seconds"] for row in runs),
-                **{kind: published[kind] for kind in ("typical", "best")},
+                "cpu_seconds": sum(row["cpu_seconds"] for row in runs[name, OURS]),
+                "reached": {OURS: ours["objective"], **here},
+                **{kind: published(name, kind) for kind in ("typical", "best")},
             }
         )
     return found
 
 
-def excess(row: dict[str, Any], kind: str) -> float:
-    """How far ours is above (below: negative) the lowest published one, relatively."""
-    return float(row["ours"] / min(row[kind].values()) - 1.0)
+def excess(row: Row, value: float | None, kind: str = "best") -> float:
+    """How far a compliance is above (below: negative) the lowest published one, relatively."""
+    return float("nan") if value is None else value / min(row[kind].values()) - 1.0
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Markdown, the smallest tasks first."""
-    lines = ["| task | ours | way | against typical | against best |", "|---|---|---|---|---|"]
-    for row in sorted(rows, key=lambda row: (row["elements"], row["task"])):
-        typical, best = (f"{100 * excess(row, kind):+.1f} %" for kind in ("typical", "best"))
-        lines.append(f"| `{row['task']}` | {row['ours']:.5g} | {row['seed']} | {typical} | {best} |")
+def table(rows: Sequence[Row]) -> str:
+    """Markdown, one line per task: ours, and how far each is above the published best."""
+    here = [method for method in METHODS if any(method in row["reached"] for row in rows)]
+    lines = [
+        "| " + " | ".join(["task", "ours", "way", "against typical", "against best", *(f"`{m}`" for m in here)]) + " |",
+        "|---|---|---|---|---|" + "---|" * len(here),
+    ]
+    for row in rows:
+        ours = row["reached"][OURS]
+        gaps = [excess(row, ours, "typical"), *(excess(row, row["reached"].get(m)) for m in (OURS, *here))]
+        cells = ["" if np.isnan(gap) else f"{100 * gap:+.1f} %" for gap in gaps]
+        lines.append(f"| `{row['task']}` | {ours:.5g} | {row['seed']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def figure(rows: list[dict[str, Any]]) -> Figure:
-    """In what share of the tasks a method is at most so far above the published best."""
-    made = Figure(figsize=(7.0, 4.0), layout="constrained")
-    axes = made.add_subplot()
-    curves = {"ours, best of four ways": [row["ours"] for row in rows]}
-    for method in rows[0]["typical"]:
-        curves[f"{method}, typical run"] = [row["typical"][method] for row in rows]
-    best = np.array([min(row["best"].values()) for row in rows])
-    styles = ["-", "--", "-.", ":", (0, (1, 3))]
-    for (label, values), style in zip(curves.items(), styles, strict=True):
-        above = np.sort(100.0 * (np.array(values) / best - 1.0))
-        share = np.arange(1, above.size + 1) / above.size
+def curves(rows: Sequence[Row]) -> list[tuple[str, str, np.ndarray]]:
+    """(method, "here" or "published", how far above the best in every task) of what all tasks have."""
+    made = []
+    for method in (OURS, *METHODS):
+        if all(method in row["reached"] for row in rows):
+            made.append((method, "here", np.array([excess(row, row["reached"][method]) for row in rows])))
+    for method in METHODS:
+        made.append((method, "published", np.array([excess(row, row["typical"][method]) for row in rows])))
+    return made
+
+
+def errors(rows: Sequence[Row]) -> str:
+    """Markdown, one line per method: relative errors against the published best over the tasks."""
+    lines = [
+        f"| method, {len(rows)} tasks | median | mean | within 1 % of the best | at or below it |",
+        "|---|---|---|---|---|",
+    ]
+    said = {"here": f"`{{}}`, {EVALUATIONS} evaluations", "published": "`{}`, published, 1000 steps"}
+    for method, where, gaps in curves(rows):
+        name = f"ours, `{OURS}`" if method == OURS else said[where].format(method)
+        near = f"{(gaps <= 0.01).sum()} | {(gaps <= 0.0).sum()}"
+        lines.append(f"| {name} | {100 * np.median(gaps):.1f} % | {100 * gaps.mean():.1f} % | {near} |")
+    return "\n".join(lines)
+
+
+def figure(rows: Sequence[Row]) -> Figure:
+    """In what share of the tasks a method is at most so far above the published best, small and larger tasks."""
+    parts = {
+        f"{{}} of 36 tasks of up to {SMALL} elements": [row for row in rows if row["elements"] <= SMALL],
+        "{} of 80 larger tasks": [row for row in rows if row["elements"] > SMALL],
+    }
+    shown = {title.format(len(some)): some for title, some in parts.items() if some}
+    made = Figure(figsize=(5.4 * len(shown), 4.2), layout="constrained")
+    panels = made.subplots(1, len(shown), squeeze=False, sharey=True)[0]
+    for axes, (title, some) in zip(panels, shown.items(), strict=True):
+        _profile(axes, some)
+        axes.set_title(title, fontsize=10)
+    panels[0].set_ylabel("share of the tasks (%)")
+    panels[0].legend(loc="lower right", fontsize=7.5, frameon=False)
+    return made
+
+
+def _profile(axes: Axes, rows: Sequence[Row]) -> None:
+    share = 100.0 * np.arange(1, len(rows) + 1) / len(rows)
+    for method, where, gaps in curves(rows):
+        ours = method == OURS
+        label = (
+            "ours, best of four ways" if ours else f"{method}, {'100 evaluations' if where == 'here' else 'published'}"
+        )
         axes.step(
-            above, 100.0 * share, where="post", label=label, linestyle=style, linewidth=2.4 if style == "-" else 1.4
+            100.0 * np.sort(gaps),
+            share,
+            where="post",
+            label=label,
+            color=COLOURS[method],
+            linestyle="-" if where == "here" else "--",
+            linewidth=2.4 if ours else 1.3,
         )
     axes.axvline(0.0, color="0.7", linewidth=0.8)
-    axes.set(
-        xlim=(-3.0, 30.0),
-        ylim=(0.0, 100.0),
-        xlabel="compliance above the published best (%)",
-        ylabel="share of the tasks (%)",
-    )
-    axes.set_title(f"{len(rows)} tasks of Hoyer et al.", fontsize=10)
-    axes.legend(loc="lower right", fontsize=8)
-    return made
+    axes.set(xlim=(-3.0, 30.0), ylim=(0.0, 100.0), xlabel="compliance above the published best (%)")
+
+
+def named(rows: Iterable[Row]) -> str:
+    """Markdown: the named tasks, each cell ours and in brackets what the authors' code reaches."""
+    good = [row for row in rows if row["error"] is None]
+    columns: dict[str, tuple[int, Callable[[Row], bool]]] = {
+        "`cnn-lbfgs`": (0, lambda row: row["method"] == "cnn-lbfgs"),
+        "`mma`, move 0.2": (1, lambda row: row["method"] == "mma" and plain(row)),
+        "`mma`, move 0.5": (1, lambda row: row["method"] == "mma" and row["parameters"].get("move") == 0.5),
+        "`oc`": (2, lambda row: row["method"] == "oc"),
+    }
+    lines = ["| task | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
+    for task, wanted in NAMED.items():
+        cells = []
+        for at, chosen in columns.values():
+            values = [row["objective"] for row in good if row["problem"] == task and chosen(row)]
+            spread = f", {min(values):.4g} to {max(values):.4g}" if len(values) > 1 else ""
+            cells.append(f"{np.median(values):.5g} ({wanted[at]:g}{spread})" if values else "")
+        lines.append(f"| `{task}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def run(names: Sequence[str], given: argparse.Namespace) -> list[Row]:
+    """Compute what is not there yet, the smallest tasks first."""
+    common: Any = {"folder": given.folder, "backend": given.backend, "workers": given.workers}
+    ordered = sorted(names, key=lambda name: (elements(name), name))
+    if given.named:
+        settings = {**SETTINGS, "mma.move": [0.2, 0.5]}
+        return list(sweep(list(NAMED), ("oc", "mma", "cnn-lbfgs"), parameters=settings, seeds=range(5), **common).rows)
+    seeds = [int(seed) for seed in given.seeds.split(",")]
+    rows = [*sweep(ordered, [OURS], seeds=seeds, **common).rows]
+    return [*rows, *sweep(ordered, METHODS, parameters={**SETTINGS, "mma.move": 0.2}, **common).rows]
+
+
+def tell(rows: list[Row]) -> None:
+    """The tables, and what is said beneath them."""
+    print(table(rows), "", errors(rows), sep="\n")
+    for kind in ("typical", "best"):
+        below = sum(excess(row, row["reached"][OURS], kind) <= 0.0 for row in rows)
+        print(f"ours at or below the {kind} published compliance: {below} of {len(rows)}")
+    print(f"largest volume over its bound, relatively: {max(row['volume'] for row in rows):.1e}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--elements", type=int, default=8192, help="tasks of up to so many elements")
-    parser.add_argument("--seeds", default="0,1,2,3")
-    parser.add_argument("--folder", default="runs/ours")
+    parser.add_argument("--elements", type=int, default=SMALL, help="tasks of up to so many elements")
+    parser.add_argument("--named", action="store_true", help="the table of named tasks after 100 evaluations")
+    parser.add_argument("--there", action="store_true", help="take what is finished in the folder, compute nothing")
+    parser.add_argument("--seeds", default="0,1,2,3", help="of our method")
+    parser.add_argument("--folder", type=Path, default=Path("runs", "suite"))
     parser.add_argument("--backend", default="torch")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--png", type=Path)
+    parser.add_argument("--workers", type=int, help="processes; by default one per core")
+    for option in ("--json", "--png", "--gallery"):
+        parser.add_argument(option, type=Path)
     given = parser.parse_args()
 
-    tasks = sorted((name for name in TASKS if elements(name) <= given.elements), key=elements)
-    seeds = [int(seed) for seed in given.seeds.split(",")]
-    rows = compared(sweep(tasks, [METHOD], seeds=seeds, folder=given.folder, backend=given.backend).rows)
-    print(table(rows))
-    for kind in ("typical", "best"):
-        print(
-            f"at or below the {kind} published compliance: {sum(excess(row, kind) <= 0 for row in rows)} of {len(rows)}"
-        )
-    print(f"within 1 % of the best: {sum(excess(row, 'best') <= 0.01 for row in rows)} of {len(rows)}")
-    print(f"largest volume over its bound: {max(row['volume'] - row['bound'] for row in rows):.1e}")
+    names = [name for name in TASKS if elements(name) <= given.elements]
+    rows = there(given.folder, names) if given.there else run(names, given)
+    if given.named:
+        print(named(rows))
+        return
+    tell(found := compared(rows, names))
     if given.json:
-        given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+        given.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
     if given.png:
-        FigureCanvasAgg(made := figure(rows))
-        made.savefig(given.png, dpi=110)
+        save(figure(found), given.png)
+    if given.gallery:
+        shown = [{**row, "case": row["problem"], "variant": row["method"]} for row in filter(plain, rows)]
+        of = sorted(
+            (row for row in shown if row["problem"] in GALLERY), key=lambda row: (OURS, *METHODS).index(row["variant"])
+        )
+        save(designs_figure(sorted(of, key=lambda row: GALLERY.index(row["case"])), given.folder), given.gallery)
 
 
 if __name__ == "__main__":

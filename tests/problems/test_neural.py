@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+import equinox
+import jax
 import numpy as np
 import pytest
 import torch
+from jax.flatten_util import ravel_pytree
 
 import tograph as tg
 from tograph import nodes as n
@@ -108,6 +111,39 @@ def test_network_of_ones_own_drops_in() -> None:
     result = tg.optimize(program, net.weights, minimize="compliance", method=method, max_iter=10, tol=0.0)
     assert result.best_values["compliance"] < 0.95 * result.history[0]["compliance"]
     assert result.values["volume"] == pytest.approx(0.4, rel=1e-10)
+
+
+class OwnEquinox(equinox.Module):
+    """A user's network on JAX."""
+
+    a: equinox.nn.Linear
+    b: equinox.nn.Linear
+
+    def __init__(self) -> None:
+        one, other = jax.random.split(jax.random.key(0))
+        self.a, self.b = equinox.nn.Linear(2, 8, key=one), equinox.nn.Linear(8, "scalar", key=other)
+
+    def __call__(self, x: Any) -> Any:
+        """Points to a field."""
+        at_one = lambda point: self.b(jax.nn.silu(self.a(point)))  # noqa: E731
+        return jax.vmap(jax.vmap(at_one))(x)
+
+
+def test_equinox_modules_and_functions_of_jax_drop_in() -> None:
+    """Both forms of the same network have the same design, compliance and gradient."""
+    module, field = OwnEquinox(), BEAM.grid.field()
+    flat, form = ravel_pytree(module)
+    net = tg.function(module, inputs=("x",), output=field)
+    function = tg.function(lambda x, theta: form(theta.astype(flat.dtype))(x), backend="jax", output=field)
+    graphs = neural_compliance(BEAM, net), neural_compliance(BEAM, function, weights=np.asarray(flat))
+    (c, dc), (c_function, dc_function) = (
+        graph.compile("jax").value_and_grad("compliance", "theta")(np.asarray(net.weights)) for graph in graphs
+    )
+    assert np.array_equal(net.weights, np.asarray(flat, np.float64))
+    assert c == pytest.approx(c_function, rel=1e-5) and np.abs(dc).max() > 0.0
+    assert np.abs(dc - dc_function).max() < 1e-4 * np.abs(dc).max()
+    with pytest.raises(ValueError, match="names no weights"):
+        neural_compliance(BEAM, function)
 
 
 def test_networks_of_the_table_fit_their_grid() -> None:
