@@ -10,6 +10,7 @@ from tograph.backends.base import Backend
 
 from .levels import Level
 from .operator import apply_elements, apply_stencil
+from .planes import solve_planes
 
 SMOOTHED = 10.0
 """The smoother is made for eigenvalues from the largest down to this part of it."""
@@ -85,8 +86,7 @@ def cycle(backend: Backend, levels: tuple[Level, ...], factor: Any, r: Any, degr
     """
     xp, level, (made, _) = backend.xp, levels[at], factor
     if at == len(levels) - 1:
-        flat = xp.reshape(r, (r.shape[0], -1))
-        return xp.reshape(xp.matmul(flat, made[at][0]), r.shape)
+        return solve_planes(backend, level, made[at], r)
     coarse = levels[at + 1]
     alive = xp.astype(made[at][-1] > 0.0, r.dtype)
     e, left = smooth(backend, levels, factor, r, degree, at)

@@ -103,53 +103,59 @@ def diagonal(xp: Any, level: Level, moduli: Any, elements: Any) -> Any:
     return total
 
 
+def upper(corners: int) -> list[tuple[int, int]]:
+    """Pairs of corners (i, j) with j not before i: what is needed of a symmetric element matrix."""
+    return [(i, j) for i in range(corners) for j in range(i, corners)]
+
+
 def offsets(dim: int) -> list[tuple[int, ...]]:
     """The neighbours of a node, itself included."""
     return list(product((-1, 0, 1), repeat=dim))
 
 
+def later(dim: int) -> list[tuple[int, ...]]:
+    """A node and those of its neighbours that come after it: the stencil of a symmetric matrix without the others."""
+    return offsets(dim)[3**dim // 2 :]
+
+
+def distance(level: Level, offset: tuple[int, ...]) -> int:
+    """How far a neighbour is in the flattened array of nodes."""
+    return sum(o * s for o, s in zip(offset, level.strides, strict=True))
+
+
 def stencil(backend: Backend, level: Level, matrices: Any) -> Any:
-    """Element matrices (corners, c, corners, c, *elements) -> blocks (neighbours, c, c, nodes)."""
-    xp, dim = backend.xp, level.dim
-    bits = corner_bits(dim)
+    """Entries of element matrices (pairs of `upper`, c, c, *elements) -> blocks (`later`, c, c, nodes), widened."""
+    xp, bits = backend.xp, corner_bits(level.dim)
+    pairs = upper(len(bits))
     wide = widened(xp, to_nodes(xp, matrices, level), level)
     made = []
-    for offset in offsets(dim):
+    for offset in later(level.dim):
         total: Any = None
-        for i, corner in enumerate(bits):
-            other = tuple(x + o for x, o in zip(corner, offset, strict=True))
-            if other in bits:
-                part = shifted(wide[i, :, bits.index(other)], level, -level.shifts[i])
+        for p, (i, j) in enumerate(pairs):
+            if offset == tuple(y - x for x, y in zip(bits[i], bits[j], strict=True)):
+                part = shifted(wide[p], level, -level.shifts[i])
                 total = part if total is None else total + part
         made.append(total)
-    return xp.stack(made)
+    return widened(xp, xp.stack(made), level)
 
 
 def apply_stencil(backend: Backend, level: Level, blocks: Any, u: Any) -> Any:
-    """y_a(n) = sum over neighbours o and components b of blocks[o, a, b, n] u_b(n + o)."""
-    wide = widened(backend.xp, u, level)
-    starts = np.array(
-        [level.reach + sum(o * s for o, s in zip(offset, level.strides, strict=True)) for offset in offsets(level.dim)]
-    )
+    """y(n) = sum over `later` neighbours o of B_o(n) u(n + o), and of B_o(n - o)^T u(n - o) but for the node itself.
 
-    def add(y: Any, row: Any) -> Any:
-        start, block = row
-        near = backend.window(wide, start, level.size)
-        for b in range(u.shape[1]):
-            y = y + block[:, b] * near[:, b, None]
-        return y
+    One sum per component, as in `_by_slices`, in a loop over components: what comes next does not compute it again.
+    """
+    xp, c = backend.xp, u.shape[1]
+    wide = widened(xp, u, level)
 
-    return backend.fold(add, backend.xp.zeros_like(u), (starts, blocks))
+    def row(a: Any, state: Any, blocks: Any, wide: Any) -> Any:
+        total: Any = 0.0
+        own, turned = blocks[:, a], blocks[:, :, a]
+        for (o, offset), b in product(enumerate(later(level.dim)), range(c)):
+            away = distance(level, offset)
+            total = total + shifted(own[o, b], level, 0) * shifted(wide[:, b], level, away)
+            if o:
+                total = total + shifted(turned[o, b], level, -away) * shifted(wide[:, b], level, -away)
+        return state, (total,)
 
-
-def to_dense(xp: Any, level: Level, blocks: Any) -> Any:
-    """The matrix of a stencil, (c nodes, c nodes); dofs in the order of (c, nodes)."""
-    c, n = blocks.shape[1], level.size
-    place = np.full((c, n, c, n), blocks.shape[0] * c * c * n)
-    for o, offset in enumerate(offsets(level.dim)):
-        near = np.arange(n) + sum(x * s for x, s in zip(offset, level.strides, strict=True))
-        here = np.flatnonzero((near >= 0) & (near < n))
-        for a, b in product(range(c), range(c)):
-            place[a, here, b, near[here]] = ((o * c + a) * c + b) * n + here
-    values = xp.concat([xp.reshape(blocks, (-1,)), xp.zeros((1,), dtype=blocks.dtype)])
-    return xp.reshape(values[xp.asarray(place.reshape(-1))], (c * n, c * n))
+    _, (y,) = backend.scan(c, row, xp.zeros((), dtype=u.dtype), (blocks, wide))
+    return xp.permute_dims(y, (1, 0, 2))

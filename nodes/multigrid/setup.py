@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import math
+from itertools import pairwise, product
 from typing import Any
 
 import array_api_extra as xpx
-import attrs
 import numpy as np
 
 from tograph.backends.base import Backend
-from tograph.rootsolver import rounding
 
 from ..pattern import ElementPattern
 from .levels import Level, corner_bits, corner_order, interpolation
-from .operator import diagonal, stencil, to_dense, to_nodes, widened
+from .operator import diagonal, stencil, to_nodes, upper, widened
+from .planes import factor_planes
 
 
 def in_corner_order(xp: Any, pattern: ElementPattern, elements: Any) -> Any:
@@ -28,67 +28,115 @@ def in_corner_order(xp: Any, pattern: ElementPattern, elements: Any) -> Any:
 
 def children(xp: Any, x: Any, factors: tuple[int, ...]) -> Any:
     """(..., *elements) -> (..., child, *coarse elements)."""
-    lead = x.ndim - len(factors)
-    parts = []
-    for child in np.ndindex(*factors):
-        parts.append(x[(*(slice(None),) * lead, *(slice(k, None, f) for k, f in zip(child, factors, strict=True)))])
-    return xp.stack(parts, axis=lead)
+    lead, parts = x.ndim - len(factors), tuple(n // f for n, f in zip(x.shape[-len(factors) :], factors, strict=True))
+    split = xp.reshape(x, (*x.shape[:lead], *(m for pair in zip(parts, factors, strict=True) for m in pair)))
+    order = (*range(lead), *range(lead + 1, split.ndim, 2), *range(lead, split.ndim, 2))
+    return xp.reshape(xp.permute_dims(split, order), (*x.shape[:lead], math.prod(factors), *parts))
 
 
 def corner_values(level: Level, values: np.ndarray) -> np.ndarray:
     """(c, *nodes) -> (corners * c, *elements)."""
     parts = []
-    for bits in np.ndindex(*(2,) * level.dim):
+    for bits in corner_bits(level.dim):
         window = tuple(slice(b, b + n) for b, n in zip(bits, level.elements, strict=True))
         parts.append(values[(slice(None), *window)])
     return np.concatenate(parts)
 
 
-def coarsen_moduli(backend: Backend, level: Level, coarse: Level, moduli: Any, elements: Any) -> Any:
-    """Element matrices of the first coarse level, (d, d, *coarse elements) with d = corners * c.
+def coarse_matrices(xp: Any, coarse: Level, factors: tuple[int, ...], moduli: Any, elements: Any) -> Any:
+    """Element matrices of a coarse level as if no dof were fixed: sum over children of E_child B^T K B.
 
-    sum over children of E_child B^T K B, and for the elements near supports B^T M K M B with the mask M
-    of the free dofs, which interpolation does not respect by itself. Entries come first, elements last: all
-    that follows is then products of small matrices with long ones, and sums of slices.
+    One product of templates B^T K B, for the pairs of `upper`, with the moduli of all elements that make a coarse one;
+    (pairs * c * c, coarse elements).
     """
-    xp = backend.xp
-    c, d = elements.shape[2], elements.shape[1] * elements.shape[2]
-    B = interpolation(level.factors, c)
-    Bx = xp.asarray(B, dtype=moduli.dtype)
-    K = xp.reshape(elements, (elements.shape[0], d, d))
-    templates = xp.matmul(xp.permute_dims(Bx, (0, 2, 1))[None], xp.matmul(K[:, None], Bx[None]))
-    E = xp.reshape(children(xp, moduli, level.factors), (K.shape[0] * B.shape[0], -1))
-    made = xp.matmul(xp.permute_dims(xp.reshape(templates, (-1, d * d)), (1, 0)), E)
-    near, masks = supported_parents(level, coarse, B)
-    if near.size:
-        made = _replace(xp, made, near, _masked(xp, E, K, Bx, near, masks))
-    return xp.reshape(made, (d, d, *(n // f for n, f in zip(level.elements, level.factors, strict=True))))
+    terms, k, c = elements.shape[:3]
+    wanted = tuple(n * f for n, f in zip(coarse.elements, factors, strict=True))
+    widths = [(0, 0), *((0, m - n) for n, m in zip(moduli.shape[1:], wanted, strict=True))]
+    E = children(xp, xpx.pad(moduli, widths, xp=xp), factors)
+    B = xp.asarray(interpolation(factors, c), dtype=moduli.dtype)
+    K = xp.reshape(elements, (terms, 1, k * c, k * c))
+    templates = xp.matmul(xp.permute_dims(B, (0, 2, 1))[None], xp.matmul(K, B[None]))
+    rows = to_upper(xp, xp.reshape(templates, (-1, k * c, k * c)), c)
+    return xp.matmul(rows, xp.reshape(E, (rows.shape[1], -1)))
 
 
-def supported_parents(level: Level, coarse: Level, B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the coarse elements where a fixed dof is not at zero already, and the masks of their children."""
-    count, d = B.shape[0], B.shape[1]
-    fine = children(np, corner_values(level, level.free), level.factors).reshape(d, count, -1).transpose(2, 1, 0)
-    parents = tuple(n // f for n, f in zip(level.elements, level.factors, strict=True))
-    window = (slice(None), *(slice(0, n + 1) for n in parents))
-    bare = attrs.evolve(coarse, elements=parents)
-    above = corner_values(bare, coarse.free[window]).reshape(d, -1).T
-    some = np.flatnonzero((fine == 0.0).any(axis=(1, 2)))
-    spoiled = np.einsum("pki,kij,pj->p", 1.0 - fine[some], np.abs(B), above[some])
-    near = some[spoiled > 0.0]
-    return near, fine[near]
+def to_upper(xp: Any, matrices: Any, c: int) -> Any:
+    """(elements, d, d) -> the entries that stencils are made of, (pairs * c * c, elements)."""
+    d = matrices.shape[-1]
+    places = [(i * c + a) * d + j * c + b for i, j in upper(d // c) for a in range(c) for b in range(c)]
+    flat = xp.permute_dims(xp.reshape(matrices, (-1, d * d)), (1, 0))
+    return xp.take(flat, xp.asarray(np.array(places)), axis=0)
 
 
-def _masked(xp: Any, E: Any, K: Any, B: Any, near: np.ndarray, masks: np.ndarray) -> Any:
-    count, d = B.shape[0], B.shape[1]
-    own = xp.reshape(xp.take(E, xp.asarray(near), axis=1), (K.shape[0], count, near.size))
-    M = xp.asarray(masks, dtype=E.dtype)
-    total: Any = 0.0
-    for t in range(K.shape[0]):
-        scale = xp.permute_dims(own[t], (1, 0))[..., None, None]
-        fine = scale * K[t][None, None] * M[..., :, None] * M[..., None, :]
-        total = total + xp.sum(xp.matmul(xp.permute_dims(B, (0, 2, 1))[None], xp.matmul(fine, B[None])), axis=1)
-    return xp.permute_dims(xp.reshape(total, (near.size, d * d)), (1, 0))
+def from_upper(xp: Any, rows: Any, c: int) -> Any:
+    """The inverse of `to_upper`: the other entries by symmetry."""
+    pairs = rows.shape[0] // c**2
+    corners = next(k for k in range(1, pairs + 1) if k * (k + 1) // 2 == pairs)
+    place = np.empty((corners, c, corners, c), dtype=np.int64)
+    for p, (i, j) in enumerate(upper(corners)):
+        for a, b in product(range(c), range(c)):
+            place[i, a, j, b] = place[j, b, i, a] = (p * c + a) * c + b
+    d = corners * c
+    return xp.reshape(xp.permute_dims(xp.take(rows, xp.asarray(place.reshape(-1)), axis=0), (1, 0)), (-1, d, d))
+
+
+def near_supports(levels: tuple[Level, ...]) -> list[np.ndarray]:
+    """Per coarse level, the elements that `coarse_matrices` has wrong: with fixed dofs among those they are made of
+    which interpolation does not keep at zero."""
+    found, before = [], np.zeros(levels[0].elements, dtype=bool)
+    for level, coarse in pairwise(levels):
+        fixed = children(np, _grown(corner_values(level, 1.0 - level.free), level, coarse), level.factors)
+        free = corner_values(coarse, coarse.free)
+        B = np.abs(interpolation(level.factors, level.free.shape[0]))
+        wrong = children(np, _grown(before, level, coarse), level.factors).any(axis=0)
+        some: Any = np.nonzero(fixed.any(axis=(0, 1)))
+        wrong[some] |= np.einsum("kpe,pkj,je->e", fixed[:, :, *some], B, free[:, *some]) > 0.0
+        before = wrong
+        found.append(np.flatnonzero(wrong))
+    return found
+
+
+def _grown(values: np.ndarray, level: Level, coarse: Level, fill: Any = 0) -> np.ndarray:
+    """Element values with those that the coarse level has beyond the end."""
+    lead = values.ndim - level.dim
+    wide = [(0, n * f - m) for n, f, m in zip(coarse.elements, level.factors, level.elements, strict=True)]
+    return np.pad(values, [(0, 0)] * lead + wide, constant_values=fill)
+
+
+def rebuilt(xp: Any, level: Level, coarse: Level, near: np.ndarray, made: Any) -> Any:
+    """Matrices of the coarse elements `near`, sum over children of B^T M K M B: (pairs * c * c, elements).
+
+    `made` gives M K M of elements of the finer level by their numbers, where one past the end stands for none.
+    """
+    c = level.free.shape[0]
+    numbers = np.arange(math.prod(level.elements)).reshape(level.elements)
+    own = children(np, _grown(numbers, level, coarse, numbers.size), level.factors)
+    own = own.reshape(own.shape[0], -1)[:, near]
+    K = made(own.reshape(-1))
+    B = xp.asarray(interpolation(level.factors, c), dtype=K.dtype)[:, None]
+    K = xp.reshape(K, (*own.shape, *K.shape[1:]))
+    return to_upper(xp, xp.sum(xp.matmul(xp.permute_dims(B, (0, 1, 3, 2)), xp.matmul(K, B)), axis=0), c)
+
+
+def _finest(xp: Any, level: Level, moduli: Any, elements: Any) -> Any:
+    """For `rebuilt`: M K M of elements of the grid itself."""
+    terms, d = elements.shape[0], elements.shape[1] * elements.shape[2]
+    free = np.pad(corner_values(level, level.free).reshape(d, -1), [(0, 0), (0, 1)])
+
+    def made(numbers: np.ndarray) -> Any:
+        E = xpx.pad(xp.reshape(moduli, (terms, -1)), [(0, 0), (0, 1)], xp=xp)
+        E = xp.take(E, xp.asarray(numbers), axis=1)
+        K = xp.reshape(elements, (terms, 1, d, d))
+        M = xp.asarray(free[:, numbers].T, dtype=E.dtype)
+        return xp.sum(E[..., None, None] * K, axis=0) * M[:, :, None] * M[:, None, :]
+
+    return made
+
+
+def _coarser(xp: Any, matrices: Any, c: int) -> Any:
+    """For `rebuilt`: matrices of a coarse level, which are masked already."""
+    padded = xpx.pad(matrices, [(0, 0), (0, 1)], xp=xp)
+    return lambda numbers: from_upper(xp, xp.take(padded, xp.asarray(numbers), axis=1), c)
 
 
 def _replace(xp: Any, columns: Any, at: np.ndarray, new: Any) -> Any:
@@ -98,37 +146,15 @@ def _replace(xp: Any, columns: Any, at: np.ndarray, new: Any) -> Any:
     return xp.take(xp.concat([columns, new], axis=1), xp.asarray(place), axis=1)
 
 
-def coarsen_matrices(backend: Backend, level: Level, matrices: Any) -> Any:
-    """(d, d, *elements) -> (d, d, *coarse elements): sum over children of B^T K B."""
-    xp, d = backend.xp, matrices.shape[0]
-    B = interpolation(level.factors, d // 2**level.dim)
-    split = children(xp, matrices, level.factors)
-    coarse = split.shape[3:]
-    total: Any = None
-    for child in range(B.shape[0]):
-        T = xp.asarray(B[child].T, dtype=matrices.dtype)
-        half = xp.matmul(T, xp.reshape(split[:, :, child], (d, -1)))  # B^T K
-        part = xp.matmul(T, xp.reshape(half, (d, d, -1)))  # (B^T K) B, row by row
-        total = part if total is None else total + part
-    return xp.reshape(total, (d, d, *coarse))
-
-
-def pad_elements(xp: Any, matrices: Any, level: Level) -> Any:
-    """Zero element matrices up to the size of the level."""
-    widths = [(0, m - n) for m, n in zip(level.elements, matrices.shape[2:], strict=True)]
-    return xpx.pad(matrices, [(0, 0), (0, 0), *widths], xp=xp)
-
-
-def mask_matrices(xp: Any, matrices: Any, level: Level) -> Any:
-    """Zero rows and columns at fixed dofs."""
+def masked(xp: Any, rows: Any, level: Level) -> Any:
+    """Zero rows and columns of element matrices at fixed dofs."""
     if level.free.all():
-        return matrices
-    nodal = xp.asarray(level.free, dtype=matrices.dtype)
-    parts = []
-    for bits in corner_bits(level.dim):
-        parts.append(nodal[(slice(None), *(slice(b, b + n) for b, n in zip(bits, level.elements, strict=True)))])
-    free = xp.concat(parts)
-    return matrices * free[:, None] * free[None, :]
+        return rows
+    c = level.free.shape[0]
+    free = xp.asarray(corner_values(level, level.free).reshape(2**level.dim, c, -1), dtype=rows.dtype)
+    i, j = (xp.asarray(np.array(side)) for side in zip(*upper(2**level.dim), strict=True))
+    both = xp.take(free, i, axis=0)[:, :, None] * xp.take(free, j, axis=0)[:, None]
+    return rows * xp.reshape(both, rows.shape)
 
 
 def prepare(
@@ -143,26 +169,26 @@ def prepare(
     free = xp.asarray(fine.free.reshape(fine.free.shape[0], -1), dtype=E.dtype)
     jacobi = inverse(xp, free * diagonal(xp, fine, wide, K))
     made = [_cast(xp, low, wide, K, jacobi)]
-    matrices = None
-    for level, coarse in pairwise(levels):
-        if matrices is None:
-            matrices = xp.astype(coarsen_moduli(backend, level, coarse, E, K), low)
-        else:
-            matrices = coarsen_matrices(backend, level, matrices)
-        matrices = mask_matrices(xp, pad_elements(xp, matrices, coarse), coarse)
-        made.append(coarse_level(backend, coarse, matrices, low, last=coarse is levels[-1]))
+    factors, known = (1,) * fine.dim, _finest(xp, fine, E, K)
+    for (level, coarse), near in zip(pairwise(levels), near_supports(levels), strict=True):
+        factors = tuple(f * g for f, g in zip(factors, level.factors, strict=True))
+        rows = coarse_matrices(xp, coarse, factors, *_cast(xp, low, E, K))
+        if near.size:
+            rows = _replace(xp, rows, near, xp.astype(rebuilt(xp, level, coarse, near, known), low))
+        rows = masked(xp, rows, coarse)
+        known = _coarser(xp, rows, pattern.components)
+        made.append(coarse_level(backend, coarse, rows, low, last=coarse is levels[-1]))
     alive = xp.astype(jacobi > 0.0, E.dtype)
     return (wide, K, alive), tuple(made), xp.astype(element_bound(xp, K), low)
 
 
-def coarse_level(backend: Backend, level: Level, matrices: Any, low: Any, last: bool) -> Any:
-    """Blocks and inverse diagonal, or the dense inverse of the last level."""
+def coarse_level(backend: Backend, level: Level, rows: Any, low: Any, last: bool) -> Any:
+    """Blocks and inverse diagonal, or the factors of the last level."""
     xp, c = backend.xp, level.free.shape[0]
-    corners = 2**level.dim
-    blocks = stencil(backend, level, xp.reshape(matrices, (corners, c, corners, c, *level.elements)))
+    blocks = stencil(backend, level, xp.reshape(rows, (-1, c, c, *level.elements)))
     if last:
-        return _cast(xp, low, dense_inverse(backend, to_dense(xp, level, blocks)))
-    centre = blocks[blocks.shape[0] // 2]
+        return _cast(xp, low, *factor_planes(backend, level, blocks))
+    centre = blocks[0, ..., level.reach : level.reach + level.size]
     return _cast(xp, low, blocks, inverse(xp, xp.stack([centre[a, a] for a in range(c)])))
 
 
@@ -187,13 +213,3 @@ def element_bound(xp: Any, elements: Any) -> Any:
     diagonals = xp.sum(matrices * xp.eye(d, dtype=matrices.dtype), axis=-1)
     scale = 1.0 / xp.sqrt(diagonals)
     return xp.max(xp.linalg.eigvalsh(matrices * scale[:, :, None] * scale[:, None, :]))
-
-
-def dense_inverse(backend: Backend, matrix: Any) -> Any:
-    """The inverse on the dofs that have stiffness, 0 on the others."""
-    xp = backend.xp
-    eye = xp.eye(matrix.shape[0], dtype=matrix.dtype)
-    scale = xp.sqrt(inverse(xp, xp.sum(matrix * eye, axis=0)))
-    tiny = 10.0 * rounding(xp, matrix)  # what rounding leaves of a motion without stiffness stays solvable
-    unit = matrix * scale[:, None] * scale[None, :] * (1.0 - eye) + (1.0 + tiny) * eye
-    return backend.solve(unit, eye) * scale[:, None] * scale[None, :]

@@ -32,7 +32,8 @@ class MultigridCG:
     """Conjugate gradients on the grid, without a matrix, preconditioned by one multigrid cycle; runs on the device.
 
     Coarse operators are exact Galerkin products of the element stiffnesses, so contrast in E and supports
-    anywhere are seen on every level. Smoothing is Chebyshev-Jacobi, the coarsest level is inverted. Elements
+    anywhere are seen on every level. Smoothing is Chebyshev-Jacobi, the coarsest level is
+    eliminated plane by plane. Elements
     with E = 0 are allowed: dofs without any stiffness keep u = 0, and a load on them has no effect.
     Source: Trottenberg, Oosterlee & Schueller, Multigrid (2001); Amir, Aage & Lazarov, Struct. Multidisc.
     Optim. 49:815 (2014) for topology optimisation.
@@ -41,7 +42,8 @@ class MultigridCG:
         tolerance: stop at |f - K u| <= tolerance |f|, for each load case; in float32 at least 1e-5.
         iterations: at most this many; if they do not suffice, `SolveError` is raised.
         degree: of the smoothing polynomial, before and after each correction.
-        dense: the coarsest grid has at most this many dofs.
+        direct: the coarsest grid is solved by elimination of its planes; their number times the cube of the dofs in
+            one is at most this.
         precision: of the cycle. "float32" halves its memory traffic, and is enough while the parts of a design hang
             together; loose islands at a contrast of 1e-9 need "float64".
     """
@@ -49,7 +51,7 @@ class MultigridCG:
     tolerance: float = 1e-8
     iterations: int = 1000
     degree: int = 2
-    dense: int = 400
+    direct: int = 300_000_000
     precision: Literal["float64", "float32"] = "float64"
 
     host: ClassVar[bool] = False
@@ -57,11 +59,11 @@ class MultigridCG:
     def factor(self, backend: Backend, pattern: ElementPattern, moduli: Any, elements: Any) -> Any:
         """What all solves with K share: operators and inverse diagonals of all levels."""
         low = self._low(backend.xp, moduli)
-        return prepare(backend, _levels(pattern, self.dense), pattern, moduli, elements, low)
+        return prepare(backend, _levels(pattern, self.direct), pattern, moduli, elements, low)
 
     def solve(self, backend: Backend, pattern: ElementPattern, factor: Any, rhs: Any) -> Any:
         """u for right-hand sides (cases, n_dofs); 0 at fixed dofs."""
-        xp, levels = backend.xp, _levels(pattern, self.dense)
+        xp, levels = backend.xp, _levels(pattern, self.direct)
         (_, _, alive), *low = factor
 
         def precondition(r: Any) -> Any:
@@ -82,7 +84,7 @@ class MultigridCG:
 
     def error(self, backend: Backend, pattern: ElementPattern, factor: Any, rhs: Any, u: Any) -> Any:
         """|f - K u| in units of what is let through, the largest of all cases."""
-        xp, level = backend.xp, _levels(pattern, self.dense)[0]
+        xp, level = backend.xp, _levels(pattern, self.direct)[0]
         wide, elements, alive = factor[0]
         f, x = alive * _to_nodes(xp, pattern, level, rhs), _to_nodes(xp, pattern, level, u)
         left, stiffest = f - _operator(backend, level, factor)(x), xp.max(diagonal(xp, level, wide, elements))
@@ -101,8 +103,8 @@ class MultigridCG:
 
 
 @lru_cache(maxsize=16)
-def _levels(pattern: ElementPattern, dense: int) -> tuple[Level, ...]:
-    return make_levels(pattern, dense)
+def _levels(pattern: ElementPattern, direct: int) -> tuple[Level, ...]:
+    return make_levels(pattern, direct)
 
 
 def _operator(backend: Backend, level: Level, factor: Any) -> Any:
