@@ -1,10 +1,14 @@
-"""Linear solvers on the device: what they are asked for, and the check of their answers.
+"""What is asked of linear solvers beyond host and matrix: to run on the device, and to say how well they have done.
 
 A solver that says `host = False` is traced into the program of the backend. It is a frozen attrs class with
 
     factor(backend, pattern, moduli, elements)      what all solves with K share: array(s), in tuples
     solve(backend, pattern, factor, rhs)            u for rhs (cases, n_dofs); K is symmetric
     error(backend, pattern, factor, rhs, u)         |f - K u| in units of what may be used: a scalar
+
+A solver, on the device or the host, that says `iterates = True` gives two things each time: `solve` gives u and the
+number of iterations, `error` gives that scalar and |f - K u| / |f|. On the host, `error` is `error(factor, rhs, u)`.
+They come out of a program with the check of the residual: see `Function.solved`.
 """
 
 from __future__ import annotations
@@ -13,9 +17,10 @@ from typing import Any
 
 import tograph as tg
 from tograph import Node, Port, Spec
-from tograph.spec import scalar
+from tograph.spec import array, scalar
 
 from .pattern import ElementPattern, as_cases
+from .solvers.diagnosis import free_motions
 
 
 def runs_on_host(solver: Any) -> bool:
@@ -23,23 +28,53 @@ def runs_on_host(solver: Any) -> bool:
     return bool(getattr(solver, "host", True))
 
 
+def iterates(solver: Any) -> bool:
+    """Whether a solver counts iterations."""
+    return bool(getattr(solver, "iterates", False))
+
+
 @tg.node
 class SolveResidual(Node):
-    """|f - K u| in units of what the solver lets through: at most 1 for an answer that may be used."""
+    """|f - K u| in units of what the solver lets through: at most 1 for an answer that may be used.
 
-    inputs = (Port("u", "vector"), Port("F", "factor"), Port("f", "vector"))
+    Where the solver iterates, three numbers: that one, |f - K u| / |f|, and the `iterations` that it took.
+    """
+
+    inputs = (Port("u", "vector"), Port("F", "factor"), Port("f", "vector"), Port("iterations", optional=True))
     pattern: ElementPattern
     solver: Any
 
+    @property
+    def host(self) -> bool:  # type: ignore[override]
+        """Where the solver is."""
+        return runs_on_host(self.solver)
+
     def infer(self, *specs: Spec) -> Spec:
-        """A scalar."""
-        return scalar()
+        """A scalar, or three numbers."""
+        return array("array", number=3) if iterates(self.solver) else scalar()
+
+    def advice(self, dtype: str) -> str:
+        """Missing supports, which the pattern shows; else what limits an iteration."""
+        motions = free_motions(self.pattern)
+        if motions:
+            return f"The supports leave the body free to move: {', '.join(motions)}. Add supports"
+        if dtype == "float32":
+            return "E_min may be too small for float32: raise it, or compile with dtype='float64'"
+        return "Raise E_min, look for a load on void or a modulus that is no number, or allow more iterations"
+
+    def forward(self, xp: Any, *values: Any) -> Any:
+        """The largest of all load cases, of a solver on the host."""
+        u, factor, f, count = values
+        return xp.stack([*self.solver.error(factor, as_cases(xp, f), as_cases(xp, u)), xp.asarray(count)])
 
     def bind(self, backend: Any) -> Any:
-        """The largest of all load cases."""
+        """The same of a solver on the device."""
+        if self.host:
+            return None
 
-        def run(u: Any, factor: Any, f: Any) -> Any:
+        def run(u: Any, factor: Any, f: Any, *count: Any) -> Any:
             cases = (as_cases(backend.xp, x) for x in (f, u))
-            return self.solver.error(backend, self.pattern, factor, *cases)
+            found = self.solver.error(backend, self.pattern, factor, *cases)
+            return backend.xp.stack([*found, *count]) if count else found
 
         return run

@@ -10,8 +10,9 @@ import tograph as tg
 from tograph import Edge, Node, Port, Spec, SpecError
 from tograph.arithmetic import Add, Scale
 from tograph.columns import width
+from tograph.spec import scalar
 
-from .device import SolveResidual, runs_on_host
+from .device import SolveResidual, iterates, runs_on_host
 from .multigrid import MultigridCG
 from .operators import ApplyOperator, Dyad, OnSupports
 from .pattern import ElementPattern, as_cases, from_cases
@@ -20,13 +21,17 @@ from .solvers import DirectSolver
 
 @tg.node
 class Factor(Node):
-    """F = factorisation of the free-free block of K, or what an iterative solver prepares from K."""
+    """F = factorisation of the free-free block of K, or what an iterative solver prepares from K.
+
+    `why` says why this solver, if tograph has picked it.
+    """
 
     inputs = (Port("K", "operator"),)
     outputs = (Port("F", "factor"),)
     counts: ClassVar[str] = "factorization"
     pattern: ElementPattern
     solver: Any
+    why: str = ""
 
     @property
     def host(self) -> bool:  # type: ignore[override]
@@ -40,6 +45,17 @@ class Factor(Node):
     def infer(self, *specs: Spec) -> Spec:
         """A factor; its cotangent is that of K."""
         return Spec("factor", (), specs[0].dtype, structure=self.pattern)
+
+    def describe(self) -> str:
+        """The reason is for `explain`, not for boxes."""
+        return ""
+
+    def chosen(self) -> tuple[str, str] | None:
+        """The solver, if it was picked here or picks among others itself."""
+        if hasattr(self.solver, "choice"):
+            solver, why = self.solver.choice(self.pattern)
+            return type(solver).__name__, "; ".join(filter(None, (self.why, why)))
+        return (type(self.solver).__name__, self.why) if self.why else None
 
     def flops(self, inputs: tuple[Spec, ...], outputs: tuple[Spec, ...]) -> int:
         """Of a sparse direct factorisation: 10 n^(3/2) in 2D (George 1973), about n^2 in 3D, n free dofs."""
@@ -71,7 +87,7 @@ class ApplyFactor(Node):
     """
 
     inputs = (Port("F", "factor"), Port("f", "vector"))
-    outputs = (Port("u", "vector"),)
+    outputs: ClassVar[tuple[Port, ...]] = (Port("u", "vector"),)
     linear = ("f",)
     counts: ClassVar[str] = "solve"
     columns: ClassVar[str] = "f"
@@ -90,14 +106,22 @@ class ApplyFactor(Node):
             return None
 
         def run(factor: Any, f: Any) -> Any:
-            u = self.solver.solve(backend, self.pattern, factor, as_cases(backend.xp, f))
-            return from_cases(backend.xp, u, f.ndim)
+            found = self.solver.solve(backend, self.pattern, factor, as_cases(backend.xp, f))
+            return self._given(backend.xp, found, f.ndim)
 
         return run
 
+    def _given(self, xp: Any, found: Any, ndim: int) -> Any:
+        """What the solver has found, as this node gives it."""
+        return from_cases(xp, found[0] if iterates(self.solver) else found, ndim)
+
     def check(self) -> Node | None:
-        """A solver on the host raises by itself."""
-        return None if self.host else SolveResidual(self.pattern, self.solver)
+        """A solver on the host raises by itself; one that iterates says how it went."""
+        return SolveResidual(self.pattern, self.solver) if not self.host or iterates(self.solver) else None
+
+    def counted(self) -> Node | None:
+        """With the number of iterations."""
+        return CountedSolve(**attrs.asdict(self, recurse=False)) if iterates(self.solver) else None
 
     def infer(self, *specs: Spec) -> Spec:
         """A vector as f."""
@@ -116,8 +140,28 @@ class ApplyFactor(Node):
     def forward(self, xp: Any, *values: Any) -> Any:
         """Hand over to the solver."""
         factor, f = values
-        u = self.solver.solve(factor, as_cases(xp, f), transposed=self.transposed)
-        return from_cases(xp, u, f.ndim)
+        found = self.solver.solve(factor, as_cases(xp, f), transposed=self.transposed)
+        return self._given(xp, found, f.ndim)
+
+
+@tg.node
+class CountedSolve(ApplyFactor):
+    """`ApplyFactor` by a solver that iterates; the second output says how many iterations all cases took together."""
+
+    outputs: ClassVar[tuple[Port, ...]] = (Port("u", "vector"), Port("iterations", "scalar"))
+
+    @property
+    def title(self) -> str:
+        """It is the same operation."""
+        return ApplyFactor.__name__
+
+    def infer(self, *specs: Spec) -> tuple[Spec, Spec]:  # type: ignore[override]
+        """A vector as f, and a number."""
+        return super().infer(*specs), scalar()
+
+    def _given(self, xp: Any, found: Any, ndim: int) -> Any:
+        u, count = found
+        return from_cases(xp, u, ndim), xp.asarray(count)
 
 
 # With u = K^-1 f:  du = K^-1 (df - dK u).  Hence, for a cotangent u_bar and lambda = K^-T u_bar,
@@ -150,9 +194,13 @@ ITERATED = {2: 200_000, 3: 8_000}
 """Dimension -> dofs from which iterating is faster: factorising takes about dofs^1.5 in 2D, dofs^2 in 3D."""
 
 
-def automatic(pattern: ElementPattern) -> Any:
-    """Multigrid on large grids, a direct solver on small ones."""
-    return MultigridCG() if pattern.n_dofs >= ITERATED[pattern.grid.dim] else DirectSolver()
+def automatic(pattern: ElementPattern) -> tuple[Any, str]:
+    """Multigrid on large grids, a direct solver on small ones; and why."""
+    if not pattern.symmetric:
+        return DirectSolver(), "iterating needs a symmetric K"
+    dim, count = pattern.grid.dim, pattern.n_dofs
+    solver = MultigridCG() if count >= ITERATED[dim] else DirectSolver()
+    return solver, f"{count} dofs in {dim}D, where iterating is faster from {ITERATED[dim]}"
 
 
 @tg.node
@@ -194,8 +242,8 @@ class LinearSolve(Node):
         K, f, prescribed = edges
         assert specs[0] is not None
         pattern = specs[0].structure
-        solver = automatic(pattern) if self.solver == "auto" else self.solver
-        factor = Factor(pattern, solver)(K)
+        solver, why = automatic(pattern) if self.solver == "auto" else (self.solver, "")
+        factor = Factor(pattern, solver, why)(K)
         solve = ApplyFactor(pattern, solver)
         if prescribed is None:
             plain: Edge = solve(factor, f)

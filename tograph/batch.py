@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 
 from .backends.base import Backend
-from .batching import batched
+from .batching import Each, batched
 from .compiled import Function
 from .edge import Edge
 from .errors import TographError, a, did_you_mean
@@ -86,7 +86,7 @@ class BatchFunction(Function):
         try:
             return function(*args, **kwargs)
         finally:
-            self.failures = function.failures
+            self.failures, self.solved = function.failures, function.solved
 
     def sized(self, size: int | None = None) -> Function:
         """The function for one size of batch; that of `program.batch(..., size=...)` if none is given."""
@@ -154,15 +154,17 @@ class _Sized(Function):
 
     def run(self, values: list[Any]) -> dict[Label, Any]:
         """As for one member; the equations of every member are checked by themselves."""
-        return {k: v for label, value in super().run(values).items() for k, v in _checks(label, value).items()}
+        found = super().run(values)
+        each = {label for label, edge in self.plan.results.items() if isinstance(edge.vertex.node, Each)}
+        return {k: v for label, value in found.items() for k, v in _checks(label, value, label in each).items()}
 
     def _no_path(self, label: Label) -> Any:
         one = super()._no_path(label)
         return self.backend.xp.stack([one] * self.size)
 
 
-def _checks(label: Label, value: Any) -> dict[Label, Any]:
-    if label[0] != "status" or len(value.shape) == 0:
+def _checks(label: Label, value: Any, each: bool) -> dict[Label, Any]:
+    if label[0] != "status" or not each:
         return {label: value}
     _, name, *rest = label
     return {("status", f"{name} of member {i} of the batch", *rest): value[i] for i in range(value.shape[0])}

@@ -227,15 +227,16 @@ class _Batching:
             self.new.update((out, Edge(kept, out.index)) for out in outs)
             self.shared += bool(vertex.edges)
             return
-        self.moving.update(outs)
         if [port for (port, _), moving in zip(inputs, moves, strict=True) if moving] == [vertex.node.columns]:
-            self.new[outs[0]] = self._side_by_side(vertex, inputs)
+            self._side_by_side(vertex, inputs)
             return
+        self.moving.update(outs)
         each = Vertex(Each(vertex.node, moves, self.count), inputs, vertex.origin)
         self.new.update((out, Edge(each, out.index)) for out in outs)
         self.repeated += 1
 
-    def _side_by_side(self, vertex: Vertex, inputs: tuple[tuple[str, Edge], ...]) -> Edge:
+    def _side_by_side(self, vertex: Vertex, inputs: tuple[tuple[str, Edge], ...]) -> None:
+        """Every member has columns of its own in the first output; others are of the call as a whole."""
         origin = vertex.origin
         aside = attrs.evolve(origin, part="members")
         placed = tuple(
@@ -246,7 +247,10 @@ class _Batching:
         reason = f"{vertex.node.title} of {origin.name!r}: one call for all {self.count} members, as columns"
         self.columns.append(Change("batch", reason, vertex, solved))
         back = FromColumns(self.count, self.plan.specs[vertex][0])
-        return Edge(Vertex(back, (("y", Edge(solved)),), aside))
+        first = Edge(vertex)
+        self.new[first] = Edge(Vertex(back, (("y", Edge(solved)),), aside))
+        self.moving.add(first)
+        self.new.update((Edge(vertex, i), Edge(solved, i)) for i in range(1, len(vertex.node.outputs)))
 
     def result(self, label: Label, edge: Edge) -> Edge:
         """A result has the axis, whether it depends on the batch or not; the check of an equation need not."""

@@ -18,7 +18,7 @@ from .lower import Lowered, Step, lower, run
 from .memory import Peak, peak
 from .passes import PASSES, run_compared, run_passes
 from .passes.remat import rematerialise
-from .passes.roots import unconverged
+from .passes.roots import Solved, solved
 from .plan import Label, Plan, Request
 from .planning import make_plan
 from .schedule import Schedule, make_schedule
@@ -39,6 +39,7 @@ class Function:
     Attributes:
         settings: those of the program; see `Program`.
         failures: the solves that failed in the last call, forward and adjoint; empty when all is well.
+        solved: how the solves of the last call ended that iterate, or whose residual is checked, forward and adjoint.
     """
 
     passes: Sequence[Callable[[Plan], Plan]] = PASSES
@@ -58,6 +59,7 @@ class Function:
         self.request = request
         self.settings = settings
         self.failures: tuple[SolveError, ...] = ()
+        self.solved: tuple[Solved, ...] = ()
         self._pack = pack
         self.plan: Plan = plan or self._planned()
         if settings.memory_budget is not None:
@@ -102,10 +104,17 @@ class Function:
         self.failures = ()
         with self.backend.scope():
             results = self.run(values)
-        for error in unconverged(results):
-            self._fail(error)
+        self._look_at(results)
         as_given = self.backend.to_native if native else self.backend.to_numpy
         return self._pack({label: as_given(value) for label, value in results.items()})
+
+    def _look_at(self, results: Mapping[Label, Any]) -> None:
+        """Note how the solves went; what is no number because a step on the host failed is not a second failure."""
+        found = {label: self.backend.to_numpy(value) for label, value in results.items() if label[0] == "status"}
+        self.solved, failed = solved(found, self.plan, self.backend.dtype), bool(self.failures)
+        for one in self.solved:
+            if one.failure is not None and not (failed and math.isnan(one.error)):
+                self._fail(one.failure)
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
         """One value per input, checked; see `Arguments.bind`."""

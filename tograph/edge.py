@@ -52,7 +52,8 @@ class Origin:
     `role` is "forward" for what the user declared, "reverse" and "tangent" for what
     differentiation added; then `name` is that of the forward vertex it differentiates. `part` names
     an inner step of a composite node, and is empty for the step that gives its result. `derivative` is
-    the method chosen for differentiating the node, if one was chosen.
+    the method chosen for differentiating the node, if one was chosen. `joined` are those of the vertices that this
+    one does the work of, in words.
     """
 
     name: str
@@ -62,6 +63,13 @@ class Origin:
     role: str = "forward"
     part: str = ""
     derivative: Derivative | None = None
+    joined: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The name, with "adjoint of" or "tangent of" for what differentiation added."""
+        of = {"forward": "", "tangent": "tangent of "}.get(self.role, "adjoint of ")
+        return of + self.name
 
 
 @attrs.frozen(eq=False, repr=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -40,6 +40,7 @@ class Explanation:
         peak_at: the step at which that is, and the bytes of what it takes and gives, below which no budget can be met.
         steps: one row per vertex, in the order of execution.
         rules: one row per vertex and input that was differentiated: which rule was taken.
+        methods: one row per step whose method was picked by tograph among several: which one, and why.
         hoisted: what is computed on the first call only, since it does not depend on the inputs.
         passes: one row per change made by a pass, with its reason.
         stages: one row per pass that changed something, with what it added (or, below zero, took away).
@@ -61,6 +62,7 @@ class Explanation:
     peak_at: str
     steps: tuple[dict[str, Any], ...]
     rules: tuple[dict[str, Any], ...]
+    methods: tuple[dict[str, Any], ...]
     hoisted: tuple[str, ...]
     passes: tuple[dict[str, Any], ...]
     stages: tuple[dict[str, Any], ...]
@@ -82,6 +84,7 @@ class Explanation:
             "",
             *_table("steps", self.steps, ("segment", "name", "operation", "role", "output")),
             *_table("rules", self.rules, ("node", "port", "operation", "rule", "declared")),
+            *_table("methods", self.methods, ("node", "method", "reason")),
             *_table("passes", self.passes, ("by", "reason")),
             *_list("savings", self.savings),
             *_table("no derivative", self.no_path, ("of", "wrt", "word", "reason")),
@@ -112,6 +115,7 @@ def explain(function: Function) -> Explanation:
         peak_at=f"{most.at.node.title} of {most.at.origin.name}, {readable_bytes(most.own)}" if most.at else "",
         steps=tuple(_step(v, where[v], plan) for s in schedule.segments for v in s.vertices),
         rules=tuple(_rule(used) for used in plan.used),
+        methods=tuple(_methods((*once, *running))),
         hoisted=tuple(_named(v) for v in once),
         passes=tuple({"by": c.by, "reason": c.reason} for c in plan.changes),
         stages=tuple({"name": s.name, "reason": s.reason, **s.counters} for s in plan.history),
@@ -191,6 +195,12 @@ def _rule(used: Any) -> dict[str, Any]:
         "rule_at": str(used.rule.where) if used.rule else "",
         "declared": str(used.vertex.origin.where),
     }
+
+
+def _methods(vertices: Iterable[Vertex]) -> Iterator[dict[str, Any]]:
+    for vertex in vertices:
+        if (chosen := vertex.node.chosen()) is not None:
+            yield {"node": vertex.origin.name, "method": chosen[0], "reason": chosen[1]}
 
 
 def _list(title: str, lines: tuple[str, ...]) -> list[str]:

@@ -34,6 +34,7 @@ def on_host(vertex: Vertex, name: str, inputs: Sequence[Spec]) -> Callable[..., 
     run = implementation(vertex.node, NumpyBackend("float64"))
     what = f"{name} ({vertex.node.title}, declared at {vertex.origin.where})"
     role = {"reverse": "adjoint ", "tangent": "tangent "}.get(vertex.origin.role, "")
+    name, role = (" and ".join(vertex.origin.joined), "") if vertex.origin.joined else (name, role)
     solve = f"{name} ({role}{vertex.node.title}, declared at {vertex.origin.where})"
 
     def named(*values: Any) -> Any:

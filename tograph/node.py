@@ -116,6 +116,20 @@ class Node:
         used. The compiler adds it, forward and adjoint; None if there is nothing to check."""
         return None
 
+    def advice(self, dtype: str) -> str:
+        """Of a node that checks: the likely cause of an error above 1, and what to do; "" for the usual words."""
+        return ""
+
+    def counted(self) -> Node | None:
+        """A node that does the same and has a second output, which says how long it took, for `check` to take as its
+        last input. The compiler puts it in this one's place once everything is differentiated; None if there is none.
+        """
+        return None
+
+    def chosen(self) -> tuple[str, str] | None:
+        """The method that was picked among several to compute this, and why, for `explain`; None if none was."""
+        return None
+
     def flops(self, inputs: tuple[Spec, ...], outputs: tuple[Spec, ...]) -> int:
         """Floating-point operations of one run, estimated; the default is one per entry of the largest array.
 

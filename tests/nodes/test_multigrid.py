@@ -7,6 +7,7 @@ from typing import Any
 import array_api_extra as xpx
 import numpy as np
 import pytest
+import scipy.sparse.linalg as spla
 
 import tograph as tg
 from tograph import nodes as n
@@ -29,13 +30,13 @@ def compliance(grid: n.Grid, fixed: np.ndarray, load: np.ndarray, solver: Any, E
 
 
 def both(grid: n.Grid, fixed: np.ndarray, load: np.ndarray, designs: Any, backend: str = "jax", **options: Any) -> None:
-    """Compliance within 1e-8 and its gradient within 1e-6 of the direct solver's, relative."""
+    """Compliance within 5e-7 and its gradient within 1e-6 of the direct solver's, relative."""
     ours, direct = (
         compliance(grid, fixed, load, s, **options).compile(backend).value_and_grad("c", "rho") for s in SOLVERS
     )
     for design in designs:
         (c, slope), (c_direct, slope_direct) = ours(design), direct(design)
-        assert c == pytest.approx(c_direct, rel=1e-8)
+        assert c == pytest.approx(c_direct, rel=5e-7)
         assert np.abs(slope - slope_direct).max() <= 1e-6 * np.abs(slope_direct).max()
 
 
@@ -86,6 +87,42 @@ def test_the_answer_is_that_of_a_direct_solver(name: str) -> None:
 def test_gradients_of_twenty_designs_with_islands_and_contrast_1e9() -> None:
     beam = mbb(nelx=48, nely=18)
     both(beam.grid, beam.fixed, beam.load, designs(beam.grid.shape, 20))
+
+
+def test_gradients_in_space_with_islands_and_contrast_1e9() -> None:
+    grid = n.Grid(9, 6, 5)
+    both(grid, grid.dofs(grid.nodes("left")), point_load(grid, "right"), designs(grid.shape, 6))
+
+
+def test_a_tolerance_of_the_residual() -> None:
+    grid = n.Grid(16, 8)
+    graph = compliance(grid, grid.dofs(grid.nodes("left")), point_load(grid, "right"), n.MultigridCG(tolerance=1e-10))
+    function = graph.compile("torch").values("c")
+    function(np.full(grid.shape, 0.5))
+    (state,) = function.solved
+    assert state.residual is not None and state.residual <= 1e-10
+
+
+def test_an_objective_whose_adjoint_is_another() -> None:
+    # sum_e E_e |dg_e| <= 1e-6 |lam|_K |u|_K, and |d(l . u)| <= 5e-7 of it, with islands and contrast 1e-9 but for
+    # loads on the islands: then it is 6e-6.
+    beam = mbb(nelx=24, nely=12)
+    weights = point_load(beam.grid, "top", "x")
+    E = tg.source("E", beam.grid.field())
+
+    def of(solver: Any) -> Any:
+        u = n.LinearSolve(solver)(n.Stiffness(beam.grid, fixed=beam.fixed)(E), beam.load)
+        return tg.Graph([E], {"q": n.Dot()(u, weights)}).compile("torch").value_and_grad("q", "E")
+
+    K = n.Stiffness(beam.grid, fixed=beam.fixed).pattern()
+    element = n.ElementStiffness(beam.grid).forward(np, np.asarray(0.3))
+    for design in designs(beam.grid.shape, 2):
+        moduli = 1e-9 + design**3
+        (q, slope), (q_direct, slope_direct) = (of(solver)(moduli) for solver in SOLVERS)
+        matrix, free = K.matrix(moduli[None], element), K.free
+        norms = [np.sqrt(x[free] @ spla.spsolve(matrix, x[free])) for x in (beam.load, weights)]
+        assert np.sum(moduli * np.abs(slope - slope_direct)) <= 1e-6 * norms[0] * norms[1]
+        assert abs(q - q_direct) <= 5e-7 * norms[0] * norms[1]
 
 
 def test_on_torch() -> None:
@@ -196,7 +233,7 @@ def test_a_body_that_floats_is_an_error() -> None:
     grid = n.Grid(16, 8)
     load = point_load(grid, "right")
     graph = compliance(grid, grid.dofs(grid.nodes("left"), "x"), load, SOLVERS[0])
-    with pytest.raises(tg.SolveError, match="solve of u"):
+    with pytest.raises(tg.SolveError, match=r"^solve of u .* leave the body free to move: translation along y\. Add"):
         graph.compile("jax").values("c")(np.ones(grid.shape))
 
 
@@ -206,7 +243,9 @@ def test_the_adjoint_is_checked_too() -> None:
     rho = tg.source("rho", beam.grid.field())
     u = n.LinearSolve(n.MultigridCG(iterations=3))(n.Stiffness(beam.grid, fixed=beam.fixed)(rho), 0.0 * beam.load)
     graph = tg.Graph([rho], {"c": n.Dot()(u, beam.load)})
-    with pytest.raises(tg.SolveError, match=r"^solve of u \(ApplyFactor\), declared at .* did not converge"):
+    with pytest.raises(
+        tg.SolveError, match=r"^solve of u and adjoint of u \(ApplyFactor\), declared at .* did not converge"
+    ):
         graph.compile("jax").value_and_grad("c", "rho")(beam.uniform(0.5))
 
 
@@ -224,7 +263,7 @@ def test_float32() -> None:
 
 def test_the_automatic_choice() -> None:
     small, large, block = n.Grid(300, 100), n.Grid(600, 200), n.Grid(24, 12, 12)
-    chosen = [type(automatic(n.Stiffness(grid).pattern())) for grid in (small, large, block)]
+    chosen = [type(automatic(n.Stiffness(grid).pattern())[0]) for grid in (small, large, block)]
     assert chosen == [n.DirectSolver, n.MultigridCG, n.MultigridCG]
     graph = compliance(block, block.dofs(block.nodes("left")), point_load(block, "right"), "auto")
     assert all(s.where != "host" for s in graph.compile("jax").values("c").schedule.segments)

@@ -156,7 +156,9 @@ class Backend(abc.ABC):
             return [map_arrays(lambda x: x[i], v) if moves else v for v, moves in zip(values, varying, strict=True)]
 
         first = next(value for value, moves in zip(values, varying, strict=True) if moves)
-        count = (first[0] if isinstance(first, tuple) else first).shape[0]
+        while isinstance(first, tuple):
+            first = first[0]
+        count = first.shape[0]
         return self._stacked([function(*pick(i)) for i in range(count)])
 
     def _stacked(self, made: list[Any]) -> Any:

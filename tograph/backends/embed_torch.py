@@ -193,7 +193,7 @@ def _run(embedding: Embedding, parts: Any, inputs: Sequence[Any]) -> tuple[Any, 
         values = dict(parts.fixed) | dict(zip(embedding.inputs, inputs, strict=True))
         known = parts.run(values, lambda step, given: _on_host(step.run, given, embedding.backend))
         if parts.statuses:
-            embedding.require_solved({label: known[label].item() for label in parts.statuses})
+            embedding.require_solved({label: embedding.backend.to_numpy(known[label]) for label in parts.statuses})
     dtypes = (getattr(torch, embedding.like(edge)[1]) for edge in embedding.outputs)
     return tuple(known[label].to(dtype) for label, dtype in zip(parts.results, dtypes, strict=True))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from ..edge import Edge
-from ..passes.roots import unconverged
+from ..passes.roots import Solved, solved
 from .answer import Answer
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class Solve:
         what: "factorization" or "solve".
         residual: in units of what may be used, at most 1 for a good one; NaN where the solver does not say.
         failure: what went wrong; "" for a good one.
+        relative: the residual as a share of the load, of the worst load case; None where the solver does not say.
+        iterations: how many it took for all load cases together; None where the solver does not say.
     """
 
     step: int
@@ -80,6 +82,8 @@ class Solve:
     what: str
     residual: float
     failure: str
+    relative: float | None = None
+    iterations: int | None = None
 
 
 @attrs.frozen
@@ -91,24 +95,30 @@ class Solves(Answer):
 
 def solves(report: GradientReport) -> Solves:
     """How the solves ended, forward and adjoint."""
-    checks = {label: edge.vertex.edges[0].vertex for label, edge in report.plan.results.items() if len(label) == 4}
-    residuals = {vertex: float(report.results[label]) for label, vertex in checks.items()}
-    failed = {
-        vertex: str(error) for label, vertex in checks.items() for error in unconverged({label: report.results[label]})
-    }
+    labels = [label for label in report.plan.results if label[0] == "status"]
+    found = solved({label: report.results[label] for label in labels})
+    checks = {report.plan.results[k].vertex.edges[0].vertex: one for k, one in zip(labels, found, strict=True)}
+    failed = {vertex: str(one.failure) for vertex, one in checks.items() if one.failure}
     failed |= {report.plan.order[i]: str(error) for i, error in report.failures.items()}
     rows = []
     for i, v in enumerate(report.plan.order):
-        if v.node.counts or v in checks.values() or v in failed:
-            lane, residual = report.reader.place(v).lane, residuals.get(v, math.nan)
-            rows.append(Solve(i, report.reader.name(v), lane, v.node.counts or "solve", residual, failed.get(v, "")))
+        if v.node.counts or v in checks or v in failed:
+            one = checks.get(v, Solved("", "", "", math.nan))
+            what, lane, failure = v.node.counts or "solve", report.reader.place(v).lane, failed.get(v, "")
+            rows.append(Solve(i, report.reader.name(v), lane, what, one.error, failure, one.residual, one.iterations))
     wrong = [row for row in rows if row.failure]
     if wrong:
         more = f"; {len(wrong) - 1} more did not end well" if len(wrong) > 1 else ""
         return Solves(wrong[0].failure.rstrip(".") + more, "error", tuple(rows))
-    checked = [row for row in rows if not math.isnan(row.residual)]
-    worst = f"; the largest residual is {max(r.residual for r in checked):.2g} of its tolerance" if checked else ""
-    return Solves(f"{len(rows)} factorisations and solves, all of them good{worst}", "fine", tuple(rows))
+    return Solves(f"{len(rows)} factorisations and solves, all of them good{_effort(rows)}", "fine", tuple(rows))
+
+
+def _effort(rows: list[Solve]) -> str:
+    """The largest residual and number of iterations, where they are known."""
+    checked = [row.residual for row in rows if not math.isnan(row.residual)]
+    counts = [row.iterations for row in rows if row.iterations is not None]
+    worst = f"; the largest residual is {max(checked):.2g} of its tolerance" if checked else ""
+    return worst + (f"; {' + '.join(map(str, counts))} iterations" if counts else "")
 
 
 @attrs.frozen

@@ -35,6 +35,8 @@ def batch_columns(plan: Plan) -> Made:
             return None
         if vertex not in taken:
             taken.update(_joined(group, plan, new, changes))
+        joint = taken[vertex].vertex.edges[0].vertex
+        new.update((Edge(vertex, i), Edge(joint, i)) for i in range(1, len(vertex.node.outputs)))
         return taken[vertex]
 
     # Everything that some solve of a depth needs comes before the first solve of that depth.
@@ -68,7 +70,8 @@ def _joined(group: Group, plan: Plan, new: dict[Edge, Edge], changes: list[Chang
     origin = attrs.evolve(first.origin, part="columns")
     join = Vertex(JoinColumns(), tuple((f"parts{i}", side) for i, side in enumerate(sides)), origin)
     inputs = tuple((name, Edge(join) if name == port else new[edge]) for name, edge in first.inputs)
-    joint = Vertex(first.node, inputs, attrs.evolve(first.origin, part="all_columns"))
+    words = tuple(dict.fromkeys(vertex.origin.words for vertex in group))
+    joint = Vertex(first.node, inputs, attrs.evolve(first.origin, part="all_columns", joined=words))
     made, start = {}, 0
     for vertex in group:
         spec = plan.specs[vertex][0]
