@@ -39,7 +39,7 @@ from .operators import ApplyOperator, Dyad, OnSupports
 from .pattern import ElementPattern
 from .projections import Heaviside, Passive
 from .solve import ApplyFactor, Factor, LinearSolve
-from .solvers import AMG, BandCholesky, Cholmod, DirectSolver, Multifrontal, Pardiso, Solver, SuperLU
+from .solvers import AMG, BandCholesky, Cholmod, CuDSS, DirectSolver, Multifrontal, Pardiso, Solver, SuperLU
 from .stiffness import Assemble, ElementStiffness, Stiffness
 from .volume import Sigmoid, VolumeEnforcing, VolumeHeaviside, VolumeShift, VolumeThreshold
 from .weights import Network, Pack, Reshape, Unpack
@@ -64,6 +64,7 @@ __all__ = [
     "Conv2D",
     "Convolve",
     "CornerMean",
+    "CuDSS",
     "Dense",
     "DensityFilter",
     "DirectSolver",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import sys
+import types
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse.linalg as spla
 
 import tograph as tg
 from tograph import Graph
@@ -191,8 +193,65 @@ def test_a_library_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         graph.compile("torch")(np.ones((3, 4)))
 
 
+class StandIn:
+    """What is used of `nvmath.sparse.advanced.DirectSolver`, by SciPy; as strict about the order of calls."""
+
+    DirectSolverMatrixType = types.SimpleNamespace(SPD="spd")
+    planned = 0
+
+    def __init__(self, a: Any, b: np.ndarray, options: Any) -> None:
+        assert a.format == "csr" and b.shape == (a.shape[0],) and options == "spd"
+        self.a, self.b = a, b
+        self.lu: Any = None
+
+    @staticmethod
+    def DirectSolverOptions(sparse_system_type: str) -> str:
+        return sparse_system_type
+
+    def plan(self) -> None:
+        StandIn.planned += 1
+
+    def reset_operands(self, a: Any = None, b: Any = None) -> None:
+        if a is not None:
+            assert a.nnz == self.a.nnz
+            self.a, self.lu = a, None
+        self.b = self.b if b is None else b
+
+    def factorize(self) -> None:
+        self.lu = spla.splu(self.a.tocsc())
+
+    def solve(self) -> np.ndarray:
+        assert self.lu is not None
+        found: np.ndarray = self.lu.solve(self.b)
+        return found
+
+    def free(self) -> None:
+        self.lu = None
+
+
+def test_cudss_by_a_stand_in(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
+    module = "nvmath.sparse.advanced"
+    monkeypatch.setitem(sys.modules, module, None)
+    beam = cantilever(6, 3)
+    function = compliance_workflow(beam, solver=n.CuDSS()).compile("torch").value_and_grad("compliance", "rho")
+    rho = rng.uniform(0.2, 1.0, beam.grid.shape)
+    with pytest.raises(tg.TographError, match=r"needs nvmath, which .* pip install 'tograph\[solvers-cuda\]'"):
+        function(rho)
+    parts = {name: getattr(StandIn, name) for name in ("DirectSolverMatrixType", "DirectSolverOptions")}
+    library = types.SimpleNamespace(DirectSolver=StandIn, **parts)
+    monkeypatch.setitem(sys.modules, module, library)
+    direct = compliance_workflow(beam).compile("torch").value_and_grad("compliance", "rho")
+    for design in (rho, rho**2):
+        (value, slope), (value_direct, slope_direct) = function(design), direct(design)
+        assert value == pytest.approx(value_direct, rel=1e-10) and slope == pytest.approx(slope_direct, rel=1e-8)
+    assert StandIn.planned == 1
+    with pytest.raises(tg.SolveError, match="singular"):
+        compliance_workflow(beam, E_min=0.0, solver=n.CuDSS()).compile("torch")(rho * 0.0)
+
+
 def test_solvers_are_stored() -> None:
-    for solver in (n.AMG(tolerance=1e-8), n.BandCholesky(), n.Cholmod(), n.DirectSolver(), n.Pardiso(), n.SuperLU()):
+    extras = (n.AMG(tolerance=1e-8), n.Cholmod(), n.CuDSS(), n.Pardiso())
+    for solver in (*extras, n.BandCholesky(), n.DirectSolver(), n.SuperLU()):
         graph = compliance_workflow(cantilever(4, 3), solver=solver)
         assert Graph.from_dict(graph.to_dict()).hash == graph.hash
 
