@@ -190,7 +190,7 @@ def _(node: ApplyFactor, t: Edge, F: Edge, u: Edge) -> Edge:
     return moved
 
 
-ITERATED = {2: 200_000, 3: 8_000}
+ITERATED = {2: 100_000, 3: 8_000}
 """Dimension -> dofs from which iterating is faster: factorising takes about dofs^1.5 in 2D, dofs^2 in 3D."""
 
 

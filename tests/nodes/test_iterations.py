@@ -100,7 +100,7 @@ def test_why_this_solver() -> None:
 
     band = "K is symmetric, and a band would take 3e+04 multiplications"
     assert methods(n.DirectSolver()) == [("BandCholesky", band)]
-    assert methods("auto") == [("BandCholesky", f"130 dofs in 2D, where iterating is faster from 200000; {band}")]
+    assert methods("auto") == [("BandCholesky", f"130 dofs in 2D, where iterating is faster from 100000; {band}")]
     assert methods(n.SuperLU()) == methods(n.MultigridCG()) == []
 
 
