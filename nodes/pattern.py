@@ -30,12 +30,16 @@ class ElementPattern:
         grid: the grid.
         components: unknowns per node (grid.dim for elasticity, 1 for diffusion).
         fixed: the dofs whose value is prescribed.
+        symmetric: whether element matrices are.
+        mirrored: whether reflections of the element along the axes leave its matrix as it is: less work for
+            `MultigridCG` in 3D, whose check of the answer does not rely on it.
     """
 
     grid: Grid
     components: int
     fixed: np.ndarray
     symmetric: bool = True
+    mirrored: bool = False
 
     @property
     def n_dofs(self) -> int:

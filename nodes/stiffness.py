@@ -194,7 +194,8 @@ class Stiffness(Node):
 
     def pattern(self) -> ElementPattern:
         """Where element values go."""
-        return ElementPattern(self.grid, self.grid.dim, np.unique(np.asarray(self.fixed, dtype=np.int64)))
+        fixed = np.unique(np.asarray(self.fixed, dtype=np.int64))
+        return ElementPattern(self.grid, self.grid.dim, fixed, mirrored=self.grid.dim == 3)
 
     def infer(self, *specs: Spec) -> Spec:
         """An operator; fixed dofs and plane must make sense."""

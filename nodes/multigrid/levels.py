@@ -19,11 +19,13 @@ class Level:
         elements: elements per axis.
         factors: how many of them make one of the next level's, per axis; all 1 on the coarsest level.
         free: 1 at free dofs, 0 at fixed ones, (components, *nodes).
+        mirrored: see `ElementPattern`; used on the grid itself.
     """
 
     elements: tuple[int, ...]
     factors: tuple[int, ...]
     free: np.ndarray
+    mirrored: bool = False
 
     @property
     def nodes(self) -> tuple[int, ...]:
@@ -78,7 +80,7 @@ def make_levels(pattern: ElementPattern, direct: int) -> tuple[Level, ...]:
         factors = (1,) * len(elements) if small else _factors(elements, spacing)
         padded = tuple(-(-n // f) * f for n, f in zip(elements, factors, strict=True))
         widths = [(0, 0), *((0, p + 1 - n) for p, n in zip(padded, free.shape[1:], strict=True))]
-        levels.append(Level(padded, factors, np.pad(free, widths, constant_values=1.0)))
+        levels.append(Level(padded, factors, np.pad(free, widths, constant_values=1.0), pattern.mirrored))
         if max(factors) == 1 and len(levels) > 1:
             return tuple(levels)
         elements = tuple(n // f for n, f in zip(padded, factors, strict=True))

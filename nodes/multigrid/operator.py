@@ -7,6 +7,7 @@ beyond an edge of the grid is multiplied by zero.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from tograph.backends.base import Backend
 
 from .levels import Level, corner_bits
+from .mirrored import corner_force, part_blocks, part_values
 
 CHUNK = 1 << 14
 """Elements per product, where a call costs more than the memory that it saves."""
@@ -77,20 +79,50 @@ def _by_products(backend: Backend, level: Level, moduli: Any, elements: Any, u: 
     beyond = starts.size * chunk - size + level.reach
     wide = xpx.pad(u, [(0, 0), (0, 0), (0, beyond)], xp=xp)
     E = xpx.pad(moduli[:, level.reach : level.reach + size], [(0, 0), (0, beyond)], xp=xp)
-    K = xp.reshape(elements, (elements.shape[0], len(level.shifts) * c, -1))
+    forces = _mirrored_forces if level.mirrored and not backend.eager else _forces
+    forces_of = forces(xp, xp.reshape(elements, (elements.shape[0], len(level.shifts) * c, -1)))
 
     def add(y: Any, row: Any) -> Any:
         (start,) = row
-        values = xp.concat([backend.window(wide, start + shift, chunk) for shift in level.shifts], axis=1)
-        own = backend.window(E, start, chunk)
-        forces = own[0] * xp.matmul(K[0], values)
-        for t in range(1, K.shape[0]):
-            forces = forces + own[t] * xp.matmul(K[t], values)
-        for i, shift in enumerate(level.shifts):
-            y = backend.add_window(y, start + shift, forces[:, i * c : (i + 1) * c])
+        made = forces_of(
+            [backend.window(wide, start + shift, chunk) for shift in level.shifts], backend.window(E, start, chunk)
+        )
+        for shift, force in zip(level.shifts, made, strict=True):
+            y = backend.add_window(y, start + shift, force)
         return y
 
     return backend.fold(add, xp.zeros_like(wide), (starts,))[..., :size]
+
+
+Forces = Callable[[list[Any], Any], list[Any]]
+
+
+def _forces(xp: Any, K: Any) -> Forces:
+    """(values at the corners, moduli) -> forces at the corners."""
+
+    def forces_of(values: list[Any], own: Any) -> list[Any]:
+        c, total = values[0].shape[1], _weighted(xp, K, own, xp.concat(values, axis=1))
+        return [total[:, i * c : (i + 1) * c] for i in range(len(values))]
+
+    return forces_of
+
+
+def _mirrored_forces(xp: Any, K: Any) -> Forces:
+    blocks = part_blocks(xp, K)
+
+    def forces_of(values: list[Any], own: Any) -> list[Any]:
+        parts = [_weighted(xp, blocks[:, p], own, part_values(xp, values, p)) for p in range(4)]
+        return [corner_force(xp, parts, i) for i in range(len(values))]
+
+    return forces_of
+
+
+def _weighted(xp: Any, K: Any, own: Any, values: Any) -> Any:
+    """sum_t E_t K_t values."""
+    total = own[0] * xp.matmul(K[0], values)
+    for t in range(1, K.shape[0]):
+        total = total + own[t] * xp.matmul(K[t], values)
+    return total
 
 
 def diagonal(xp: Any, level: Level, moduli: Any, elements: Any) -> Any:
@@ -124,7 +156,10 @@ def distance(level: Level, offset: tuple[int, ...]) -> int:
 
 
 def stencil(backend: Backend, level: Level, matrices: Any) -> Any:
-    """Entries of element matrices (pairs of `upper`, c, c, *elements) -> blocks (`later`, c, c, nodes), widened."""
+    """Entries of element matrices (pairs of `upper`, c, c, *elements) -> blocks (`later`, c, c, nodes), widened.
+
+    Rows and columns of fixed dofs are zero.
+    """
     xp, bits = backend.xp, corner_bits(level.dim)
     pairs = upper(len(bits))
     wide = widened(xp, to_nodes(xp, matrices, level), level)
@@ -135,8 +170,14 @@ def stencil(backend: Backend, level: Level, matrices: Any) -> Any:
             if offset == tuple(y - x for x, y in zip(bits[i], bits[j], strict=True)):
                 part = shifted(wide[p], level, -level.shifts[i])
                 total = part if total is None else total + part
-        made.append(total)
+        made.append(total if level.free.all() else total * _both_free(xp, level, offset, total))
     return widened(xp, xp.stack(made), level)
+
+
+def _both_free(xp: Any, level: Level, offset: tuple[int, ...], like: Any) -> Any:
+    """(c, c, nodes): 1 where a dof and one of the neighbour are free."""
+    free = xp.asarray(level.free.reshape(level.free.shape[0], -1), dtype=like.dtype)
+    return free[:, None] * shifted(widened(xp, free, level), level, distance(level, offset))[None]
 
 
 def apply_stencil(backend: Backend, level: Level, blocks: Any, u: Any) -> Any:

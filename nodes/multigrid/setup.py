@@ -121,22 +121,32 @@ def rebuilt(xp: Any, level: Level, coarse: Level, near: np.ndarray, made: Any) -
 def _finest(xp: Any, level: Level, moduli: Any, elements: Any) -> Any:
     """For `rebuilt`: M K M of elements of the grid itself."""
     terms, d = elements.shape[0], elements.shape[1] * elements.shape[2]
-    free = np.pad(corner_values(level, level.free).reshape(d, -1), [(0, 0), (0, 1)])
 
     def made(numbers: np.ndarray) -> Any:
         E = xpx.pad(xp.reshape(moduli, (terms, -1)), [(0, 0), (0, 1)], xp=xp)
-        E = xp.take(E, xp.asarray(numbers), axis=1)
+        own = xp.take(E, xp.asarray(numbers), axis=1)
         K = xp.reshape(elements, (terms, 1, d, d))
-        M = xp.asarray(free[:, numbers].T, dtype=E.dtype)
-        return xp.sum(E[..., None, None] * K, axis=0) * M[:, :, None] * M[:, None, :]
+        return masked(xp, level, numbers, xp.sum(own[..., None, None] * K, axis=0))
 
     return made
 
 
-def _coarser(xp: Any, matrices: Any, c: int) -> Any:
-    """For `rebuilt`: matrices of a coarse level, which are masked already."""
-    padded = xpx.pad(matrices, [(0, 0), (0, 1)], xp=xp)
-    return lambda numbers: from_upper(xp, xp.take(padded, xp.asarray(numbers), axis=1), c)
+def _coarser(xp: Any, level: Level, rows: Any) -> Any:
+    """For `rebuilt`: M K M of elements of a coarse level."""
+
+    def made(numbers: np.ndarray) -> Any:
+        padded = xpx.pad(rows, [(0, 0), (0, 1)], xp=xp)
+        own = from_upper(xp, xp.take(padded, xp.asarray(numbers), axis=1), level.free.shape[0])
+        return masked(xp, level, numbers, own)
+
+    return made
+
+
+def masked(xp: Any, level: Level, numbers: np.ndarray, matrices: Any) -> Any:
+    """Element matrices (elements, d, d) with zero rows and columns at fixed dofs."""
+    free = np.pad(corner_values(level, level.free).reshape(matrices.shape[-1], -1), [(0, 0), (0, 1)])
+    M = xp.asarray(free[:, numbers].T, dtype=matrices.dtype)
+    return matrices * M[:, :, None] * M[:, None, :]
 
 
 def _replace(xp: Any, columns: Any, at: np.ndarray, new: Any) -> Any:
@@ -144,17 +154,6 @@ def _replace(xp: Any, columns: Any, at: np.ndarray, new: Any) -> Any:
     place = np.arange(columns.shape[1])
     place[at] = columns.shape[1] + np.arange(at.size)
     return xp.take(xp.concat([columns, new], axis=1), xp.asarray(place), axis=1)
-
-
-def masked(xp: Any, rows: Any, level: Level) -> Any:
-    """Zero rows and columns of element matrices at fixed dofs."""
-    if level.free.all():
-        return rows
-    c = level.free.shape[0]
-    free = xp.asarray(corner_values(level, level.free).reshape(2**level.dim, c, -1), dtype=rows.dtype)
-    i, j = (xp.asarray(np.array(side)) for side in zip(*upper(2**level.dim), strict=True))
-    both = xp.take(free, i, axis=0)[:, :, None] * xp.take(free, j, axis=0)[:, None]
-    return rows * xp.reshape(both, rows.shape)
 
 
 def prepare(
@@ -175,8 +174,7 @@ def prepare(
         rows = coarse_matrices(xp, coarse, factors, *_cast(xp, low, E, K))
         if near.size:
             rows = _replace(xp, rows, near, xp.astype(rebuilt(xp, level, coarse, near, known), low))
-        rows = masked(xp, rows, coarse)
-        known = _coarser(xp, rows, pattern.components)
+        known = _coarser(xp, coarse, rows)
         made.append(coarse_level(backend, coarse, rows, low, last=coarse is levels[-1]))
     alive = xp.astype(jacobi > 0.0, E.dtype)
     return (wide, K, alive), tuple(made), xp.astype(element_bound(xp, K), low)

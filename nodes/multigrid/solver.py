@@ -35,9 +35,8 @@ class MultigridCG:
     """Conjugate gradients on the grid, without a matrix, preconditioned by one multigrid cycle; runs on the device.
 
     Coarse operators are exact Galerkin products of the element stiffnesses, so contrast in E and supports
-    anywhere are seen on every level. Smoothing is Chebyshev-Jacobi, the coarsest level is
-    eliminated plane by plane. Elements
-    with E = 0 are allowed: dofs without any stiffness keep u = 0, and a load on them has no effect.
+    anywhere are seen on every level. Smoothing is Chebyshev-Jacobi, the coarsest level is eliminated plane by
+    plane. Elements with E = 0 are allowed: dofs without any stiffness keep u = 0, and a load on them has no effect.
     Source: Trottenberg, Oosterlee & Schueller, Multigrid (2001); Amir, Aage & Lazarov, Struct. Multidisc.
     Optim. 49:815 (2014) for topology optimisation.
 
@@ -97,7 +96,7 @@ class MultigridCG:
     def error(self, backend: Backend, pattern: ElementPattern, factor: Any, rhs: Any, u: Any) -> tuple[Any, Any]:
         """|f - K u| in units of what is let through, and as a share of |f|, each the largest of all cases."""
         xp, levels = backend.xp, _levels(pattern, self.direct)
-        level, (wide, elements, alive) = levels[0], factor[0]
+        level, (wide, elements, alive) = attrs.evolve(levels[0], mirrored=False), factor[0]
         f, x = alive * _to_nodes(xp, pattern, level, rhs), _to_nodes(xp, pattern, level, u)
         left, stiffest = f - _operator(backend, level, factor)(x), xp.max(diagonal(xp, level, wide, elements))
         residual, load, answer = (xp.sqrt(dot(xp, v, v)) for v in (left, f, x))

@@ -164,12 +164,15 @@ def test_several_loads_and_prescribed_displacements() -> None:
 
 
 @pytest.mark.parametrize("name", ["jax", "torch"])
+@pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("grid", [n.Grid(5, 4, 3, spacing=(1.0, 0.5, 2.0)), n.Grid(6, 3)], ids=["block", "plate"])
-def test_products_in_blocks_of_elements(grid: n.Grid, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_products_in_blocks_of_elements(
+    grid: n.Grid, name: str, mirrored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Two terms, two cases, and blocks that do not divide the number of nodes.
     monkeypatch.setattr(operator, "CHUNK", 25)
     monkeypatch.setattr(operator, "CHUNK_COMPILED", 25)
-    pattern, rng = n.ElementPattern(grid, grid.dim, np.array([], int)), np.random.default_rng(4)
+    pattern, rng = n.ElementPattern(grid, grid.dim, np.array([], int), mirrored=mirrored), np.random.default_rng(4)
     level = make_levels(pattern, 10_000)[0]
     matrix = n.ElementStiffness(grid).forward(np, np.asarray(0.3))[0]
     moduli, elements = rng.uniform(size=(2, *grid.shape)), np.stack([matrix, np.diag(np.diag(matrix))])
@@ -187,6 +190,17 @@ def test_products_in_blocks_of_elements(grid: n.Grid, name: str, monkeypatch: py
         found = backend.to_numpy(_from_nodes(backend.xp, pattern, level, made))
     expected = (pattern.matrix(moduli, elements) @ u.T).T
     np.testing.assert_allclose(found, expected, atol=1e-13)
+
+
+def test_an_element_matrix_that_is_not_as_the_pattern_says_is_an_error() -> None:
+    grid = n.Grid(3, 2, 2)
+    pattern = n.Stiffness(grid, fixed=grid.dofs(grid.nodes("left"))).pattern()
+    wrong = np.random.default_rng(0).normal(size=(24, 24))
+    E = tg.source("E", grid.field())
+    K = n.Assemble(pattern)(E, (wrong @ wrong.T)[None])
+    graph = tg.Graph([E], {"u": n.LinearSolve(n.MultigridCG(iterations=30))(K, point_load(grid, "right"))})
+    with pytest.raises(tg.SolveError, match="did not converge"):
+        graph.compile("jax").values("u")(np.ones(grid.shape))
 
 
 def test_elements_that_do_not_exist() -> None:
