@@ -58,16 +58,16 @@ def _own(name: str, row: dict[str, Any]) -> bool:
 def plot(results: dict[str, Rows], path: str) -> None:
     """CPU seconds against dofs, log-log, the exponent of a fitted power in the legend; 2D left, 3D right."""
     dims = [dim for dim in (2, 3) if any(problem_of(size).grid.dim == dim for size in results)]
-    figure = Figure(figsize=(6.5 * len(dims), 5.5), layout="constrained")
+    figure = Figure(figsize=(8.5 * len(dims), 5.0), layout="constrained")
     FigureCanvasAgg(figure)
     for axes, dim in zip(np.atleast_1d(figure.subplots(1, len(dims))), dims, strict=True):
         axes.set(title=f"{dim}D", xlabel="dofs", ylabel="CPU seconds, value and gradient", xscale="log", yscale="log")
         found = {size: rows for size, rows in results.items() if problem_of(size).grid.dim == dim}
         for i, name in enumerate(CONTESTANTS):
-            style = {"tograph": "o-", "bare": "k:"}.get(name.split(",")[0].split()[0], "s--")
+            style = {"tograph": "o-", "bare": ":"}.get(name.split(",")[0].split()[0], "s--")
             _line(axes, found, name, "cpu", style, name, f"C{i % 10}")
         _line(axes, found, "tograph, multigrid float32", "floor", "-", "its bytes at the speed of a copy", "0.6")
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     figure.savefig(path, dpi=100)
 
 
@@ -78,4 +78,4 @@ def _line(axes: Axes, results: dict[str, Rows], name: str, key: str, style: str,
     if points:
         dofs, seconds = np.array(sorted(points)).T
         power = f", n^{np.polyfit(np.log(dofs), np.log(seconds), 1)[0]:.2f}" if dofs.size > 1 else ""
-        axes.plot(dofs, seconds, style, label=label + power, color="k" if style == "k:" else color)
+        axes.plot(dofs, seconds, style, label=label + power, color=color)
