@@ -167,6 +167,30 @@ def test_no_answer(graph: Graph, E: np.ndarray, status: str, message: str, backe
     assert caught.value.status == status
 
 
+@pytest.mark.parametrize(("case", "E", "status", "message"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_no_gradient(case: Graph, E: np.ndarray, status: str, message: str) -> None:
+    """Of |u|^2, whose adjoint has a right-hand side of its own: what is wrong is said as without a gradient."""
+    u = case.outputs["u"]
+    other = Graph(case.inputs, {"q": n.Sum()(n.Hadamard()(u, u))})
+    with pytest.raises(SolveError, match=r"^u.* \((ApplyFactor|Factor), .*" + re.escape(message) + "$") as caught:
+        other.compile("torch").value_and_grad("q", "x")(E)
+    assert caught.value.status == status
+
+
+def test_an_adjoint_that_does_not_converge() -> None:
+    """Without a load the state is found at once."""
+    pytest.importorskip("pyamg")
+    solver = n.AMG(iterations=1, tolerance=1e-12)
+    case = graph(f=BEAM.load * 0.0, solver=solver, weight=BEAM.load)
+    E = np.random.default_rng(0).uniform(0.1, 1.0, ONES.shape)
+    assert case.compile("torch")(E)["c"] == 0.0
+    with pytest.raises(
+        SolveError, match=r"^u and adjoint of u \(ApplyFactor, .*no convergence in 1 iterations"
+    ) as caught:
+        case.compile("torch").value_and_grad("c", "x")(E)
+    assert caught.value.status == "iteration limit"
+
+
 @pytest.mark.parametrize("solver", [n.BandCholesky(), n.Multifrontal(), n.SuperLU(), n.Pardiso(), n.Cholmod()])
 def test_every_solver_says_the_same(solver: Any) -> None:
     if isinstance(solver, n.Pardiso):
