@@ -50,10 +50,12 @@ class Sums:
     def build(self, given: Sequence[Term], origin: Origin) -> Edge:
         """The sum of terms with as few linear nodes as possible."""
         terms = [self._without_factors(term) for term in given]
+        keys = [self._keys(term) for term in terms]
+        shared = Counter(key for of_term in keys for key in set(of_term))
         groups: dict[Key, list[Term]] = {}
         alone: list[Edge] = []
-        for term in terms:
-            key = max(self._keys(term), key=lambda k: sum(k in self._keys(other) for other in terms), default=None)
+        for term, of_term in zip(terms, keys, strict=True):
+            key = max(of_term, key=shared.__getitem__, default=None)
             if key is None:
                 alone.append(self._scaled(term[0], self.new[term[1]], origin))
             else:
