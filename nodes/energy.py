@@ -52,8 +52,8 @@ class ElementForm(Node):
 
 def _form(node: ElementForm, xp: Any, a: Any, b: Any, K_e: Any) -> Any:
     """(P_e a)^T K_e (P_e b), added up over cases."""
-    left, right = (node.pattern.gather(xp, as_cases(xp, x)) for x in (a, b))
-    return xp.sum(xp.sum(xp.matmul(left, K_e[0]) * right, axis=-1), axis=0)
+    left = as_cases(xp, a)
+    return node.pattern.products(xp, left, left if b is a else as_cases(xp, b), K_e[0])
 
 
 # s_e is quadratic in u and K_e symmetric: u_bar = 2 sum_e s_bar_e P_e^T K_e P_e u = 2 K(s_bar) u.

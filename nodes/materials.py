@@ -20,6 +20,7 @@ class Simp(Node):
     inputs = (Port("rho", "field"),)
     outputs = (Port("E", "field"),)
     elementwise = True
+    plain = True
     p: Any = tg.parameter(default=3.0, low=1.0)
     E_min: Any = tg.parameter(default=1e-9, low=0.0)
     E_max: Any = tg.parameter(default=1.0, above=0.0)
@@ -37,7 +38,7 @@ def _power(xp: Any, rho: Any, p: Any) -> Any:
 
 @tg.pointwise(Simp, "rho")
 def _(node: Simp, xp: Any, rho: Any, p: Any, E_min: Any, E_max: Any) -> Any:
-    return p * _power(xp, rho, p - 1.0) * (E_max - E_min)
+    return p * (E_max - E_min) * _power(xp, rho, p - 1.0)
 
 
 @tg.pointwise(Simp, "p")
@@ -70,6 +71,7 @@ class Ramp(Node):
     inputs = (Port("rho", "field"),)
     outputs = (Port("E", "field"),)
     elementwise = True
+    plain = True
     q: Any = tg.parameter(default=8.0, low=0.0)
     E_min: Any = tg.parameter(default=1e-9, low=0.0)
     E_max: Any = tg.parameter(default=1.0, above=0.0)

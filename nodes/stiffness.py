@@ -149,8 +149,8 @@ class Assemble(Node):
 @tg.vjp(Assemble, "E")
 def _(node: Assemble, xp: Any, ct: Any, K_e: Any) -> Any:
     # K_bar = sum_k a_k b_k^T, so E_bar_e = sum_k (P_e a_k)^T K_e (P_e b_k).
-    a, b = (node.pattern.gather(xp, part) for part in ct)
-    return xp.sum(xp.sum(xp.matmul(a, K_e[0]) * b, axis=-1), axis=0)
+    a, b = ct
+    return node.pattern.products(xp, a, b, K_e[0])
 
 
 @tg.vjp(Assemble, "K_e")

@@ -22,6 +22,7 @@ from tograph.edge import Vertex
 from tograph.elementwise import Cast, Shift
 from tograph.passes import PASSES, Pass, PassError, run_compared, run_passes, verify
 from tograph.passes.compare import evaluate, random_inputs
+from tograph.passes.linearity import Sums
 from tograph.passes.rewrite import Made, rewrite
 from tograph.plan import Plan, Request
 from tograph.planning import make_plan
@@ -221,6 +222,26 @@ def test_a_sum_of_one_linear_map_is_the_map_of_the_sum() -> None:
     plan = run(Graph([rho], {"y": rho_f(rho**2.0) + 3.0 * rho_f(rho**3.0)}), wrt=(), mode="value")
     assert sum(v.node.title == "Convolve" and v in plan.varying for v in plan.order) == 1
     assert "summed" in reasons(plan)
+
+
+def test_the_terms_of_a_long_sum_are_not_compared_in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = n.Grid(2, 1)
+    rho = tg.source("rho", grid.field())
+    y = rho
+    for _ in range(20):
+        y = Shift(0.1)(y) * rho
+    plan = raw(Graph([rho], {"c": Dot()(y, y)}))
+    terms = [len(v.edges) for v in plan.order if isinstance(v.node, Add)]
+    looked: list[Any] = []
+    keys = Sums._keys
+
+    def counted(self: Sums, term: Any) -> Any:
+        looked.append(term)
+        return keys(self, term)
+
+    monkeypatch.setattr(Sums, "_keys", counted)
+    run_passes(plan)
+    assert max(terms) == 21 and len(looked) < 2 * sum(terms)  # merged terms are the terms of a further sum
 
 
 def test_a_term_that_is_wanted_for_itself_stays() -> None:

@@ -218,7 +218,7 @@ def implementation(of: Node, backend: Backend, *, unrolled: bool = False) -> Cal
 
 def parameter_filler(of: Node, backend: Backend) -> Callable[[tuple[Any, ...]], list[Any]]:
     """Interleave the constant parameters with the wired ones, in declared order."""
-    parameters = [None if isinstance(v, Wire) else backend.scalar(v) for v in of.parameters.values()]
+    parameters = [None if isinstance(v, Wire) else constant_of(of, v, backend) for v in of.parameters.values()]
     wires = sum(value is None for value in parameters)
     if not parameters:
         return list
@@ -229,6 +229,11 @@ def parameter_filler(of: Node, backend: Backend) -> Callable[[tuple[Any, ...]], 
         return [*values[:split], *(next(wired) if p is None else p for p in parameters)]
 
     return fill
+
+
+def constant_of(of: Node, value: float, backend: Backend) -> Any:
+    """A constant parameter as the node wants it."""
+    return float(value) if of.plain else backend.scalar(value)
 
 
 def _derivative(of: Vjp | Jvp, backend: Backend) -> Callable[..., Any]:
@@ -270,7 +275,7 @@ def _by_rule(of: Vjp | Jvp, mode: str, backend: Backend) -> Callable[..., Any]:
     rule = find_rule(type(of.of), kind, base_port(of.of, of.port), backend.name)
     assert rule is not None, f"{kind} rule of {of.of.title}.{of.port} vanished after it was chosen"
     count = len(of.of.outputs) if mode == "vjp" else 1
-    constants = {name: backend.scalar(v) for name, v in of.of.constants.items() if name in rule.needs}
+    constants = {name: constant_of(of.of, v, backend) for name, v in of.of.constants.items() if name in rule.needs}
 
     def run(*values: Any) -> Any:
         first = values[0] if count == 1 else values[:count]

@@ -19,6 +19,7 @@ class Shift(Node):
 
     inputs = (Port("x"),)
     elementwise = True
+    plain = True
     by: Any = parameter(default=0.0)
 
     def forward(self, xp: Any, *values: Any) -> Any:
@@ -69,6 +70,7 @@ class Power(Node):
     """
 
     inputs = (Port("x"),)
+    plain = True
     exponent: Any = parameter(default=2.0)
 
     def infer(self, *specs: Spec) -> Spec:

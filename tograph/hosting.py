@@ -59,7 +59,7 @@ def _as_seen(value: Any, spec: Spec) -> Any:
 
 
 def _frozen(array: np.ndarray, real: bool) -> np.ndarray:
-    view = array.astype(np.float64, copy=False).view() if real else array.view()
+    view = array.astype(np.float64) if real and array.dtype != np.float64 else array.view()
     view.setflags(write=False)
     return view
 

@@ -54,6 +54,8 @@ class Node:
     """The input, (n,) or (n, k), whose columns are treated each for itself: several uses or a batch may be one call."""
     counts: ClassVar[str] = ""
     """"factorization" or "solve": what `explain()` adds up."""
+    plain: ClassVar[bool] = False
+    """True if constant parameters are wanted as plain numbers, with which `x ** 3.0` is cheaper than with arrays."""
     times: ClassVar[int] = 1
     """How often the work is done in one call: once for each member of a batch that cannot share it."""
     version: ClassVar[int] = 1

@@ -32,12 +32,14 @@ def checked(run: Callable[..., Any], vertex: Vertex, specs: Sequence[Spec]) -> C
     if shapes == [None]:
         return run
 
-    one = shapes[0] if len(shapes) == 1 and not vertex.node.host else None
+    one = shapes[0] if len(shapes) == 1 else None
+    reals = specs[0].dtype != "integer" and vertex.node.host
 
     def returned(*values: Any) -> Any:
         made = run(*values)
-        if one is not None and getattr(made, "shape", None) == one:
-            return made  # the usual case
+        usual = one is not None and getattr(made, "shape", None) == one
+        if usual and (not vertex.node.host or (reals and getattr(made, "dtype", None) == np.float64)):
+            return made
         several = made if isinstance(made, tuple) else (made,)
         got = [None if shape is None else np.shape(value) for shape, value in zip(shapes, several, strict=False)]
         if len(several) != len(shapes) or [shape and tuple(shape) for shape in got] != shapes:

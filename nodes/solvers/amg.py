@@ -10,7 +10,7 @@ import numpy as np
 from tograph import SolveError, codec
 
 from ..pattern import ElementPattern
-from .diagnosis import require_finite_load, require_sound, rigid_motions, why_singular, worst_dof
+from .diagnosis import finite_load, require_sound, rigid_motions, why_singular, worst_dof
 from .protocol import System, kept, optional
 
 TENFOLD = 10.0
@@ -65,11 +65,11 @@ class AMG:
     def solve(self, factor: Hierarchy, rhs: np.ndarray, *, transposed: bool) -> tuple[np.ndarray, float]:
         """Iterate, case by case; u, and the number of iterations."""
         pattern = factor.system.pattern
-        require_finite_load(pattern, rhs)
+        forces = finite_load(pattern, rhs)
         u, count = np.zeros_like(rhs), 0
-        for load, displacement in zip(rhs, u, strict=True):
-            if np.any(load[pattern.free]):
-                displacement[pattern.free], taken = self._iterate(factor, load[pattern.free])
+        for load, displacement in zip(forces, u, strict=True):
+            if np.any(load):
+                displacement[pattern.free], taken = self._iterate(factor, load)
                 count += taken
         return u, float(count)
 

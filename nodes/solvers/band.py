@@ -9,7 +9,7 @@ from scipy.linalg import lapack
 from tograph import codec
 
 from ..pattern import ElementPattern
-from .diagnosis import no_factor, require_accurate, require_finite_load, require_sound
+from .diagnosis import finite_load, no_factor, require_accurate, require_sound
 from .protocol import Pool, System, kept, lower_triangle
 
 
@@ -72,12 +72,12 @@ class BandCholesky:
     def solve(self, factor: BandFactor, rhs: np.ndarray, *, transposed: bool) -> np.ndarray:
         """Forward and back substitution, then a check of the residual."""
         system, order = factor.system, factor.band.order
-        require_finite_load(system.pattern, rhs)
+        forces = finite_load(system.pattern, rhs)
         u = np.zeros_like(rhs)
         if order.size:
             x, _ = lapack.dpbtrs(factor.columns.T, rhs[:, order].T, lower=1)
             u[:, order] = x.T
-        require_accurate(system, u, rhs)
+        require_accurate(system, u, forces)
         return u
 
 

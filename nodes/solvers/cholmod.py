@@ -10,7 +10,7 @@ import numpy as np
 from tograph import codec
 
 from ..pattern import ElementPattern
-from .diagnosis import no_factor, require_accurate, require_finite_load, require_sound
+from .diagnosis import finite_load, no_factor, require_accurate, require_sound
 from .protocol import Pool, System, kept, lower_triangle, optional
 
 
@@ -58,13 +58,13 @@ class Cholmod:
         """Forward and back substitution, then a check of the residual."""
         library, cvxopt = optional("cvxopt.cholmod", self.extra), optional("cvxopt", self.extra)
         system, free = factor.system, factor.system.pattern.free
-        require_finite_load(system.pattern, rhs)
+        forces = finite_load(system.pattern, rhs)
         u = np.zeros_like(rhs)
         if free.size:
-            x = cvxopt.matrix(np.asfortranarray(rhs[:, free].T))
+            x = cvxopt.matrix(forces.T)
             library.solve(factor.factor, x)
             u[:, free] = np.asarray(x).T
-        require_accurate(system, u, rhs)
+        require_accurate(system, u, forces)
         return u
 
 

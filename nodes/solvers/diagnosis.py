@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from scipy.linalg.blas import dnrm2
 
 from tograph import SolveError
 
@@ -29,10 +30,10 @@ def require_sound(system: System) -> None:
     The latter is certain where the element matrices resist no rigid motion; whether a factorisation notices depends
     on rounding, and a load in balance has an answer, though not only one.
     """
-    if not np.all(np.isfinite(system.moduli)):
+    if not math.isfinite(dnrm2(system.moduli.ravel())):
         bad = tuple(int(i) for i in np.argwhere(~np.isfinite(system.moduli))[0][1:])
         raise SolveError(f"the modulus of element {bad} is not finite. Look at what computes E", "non-finite input")
-    if not np.all(np.isfinite(system.elements)):
+    if not math.isfinite(dnrm2(system.elements.ravel())):
         raise SolveError("the element matrix is not finite. Look at what computes nu", "non-finite input")
     motions = kept(system.pattern, "free motions", lambda: free_motions(system.pattern))
     if motions and _yields_to_rigid_motions(system):
@@ -46,15 +47,16 @@ def _yields_to_rigid_motions(system: System) -> bool:
     return bool(np.abs(forces).max() <= 1e-9 * np.abs(system.elements).max())
 
 
-def require_finite_load(pattern: ElementPattern, rhs: np.ndarray) -> None:
-    """Raise `SolveError` for a right-hand side that is infinite or not a number at a free dof."""
-    finite = np.isfinite(rhs.take(pattern.free, axis=1))
-    if not np.all(finite):
-        dof = int(pattern.free[np.argwhere(~finite)[0][1]])
+def finite_load(pattern: ElementPattern, rhs: np.ndarray) -> np.ndarray:
+    """A right-hand side (cases, n_dofs) at the free dofs; `SolveError` where it is infinite or not a number."""
+    forces: np.ndarray = rhs.take(pattern.free, axis=1)
+    if not all(map(math.isfinite, _lengths(forces))):
+        dof = int(pattern.free[np.argwhere(~np.isfinite(forces))[0][1]])
         where = pattern.grid.describe_dof(dof, pattern.components)
         raise SolveError(
             f"the right-hand side is not finite at {where}. Look at what computes the load", "non-finite input"
         )
+    return forces
 
 
 def no_factor(system: System) -> SolveError:
@@ -71,33 +73,34 @@ def no_factor(system: System) -> SolveError:
     return SolveError(f"the stiffness matrix is singular. {why_singular(system)}", "singular")
 
 
-def require_accurate(system: System, u: np.ndarray, rhs: np.ndarray, transposed: bool = False) -> None:
+def require_accurate(system: System, u: np.ndarray, forces: np.ndarray, transposed: bool = False) -> None:
     """Raise `SolveError` unless every load case has a small backward error and no runaway solution.
 
-    u, rhs: (cases, n_dofs). The backward error |K u - f| / (|K| |u| + |f|) is what a stable solver can promise;
-    |K| |u| / |f| bounds the condition number from below, and near 1e16 the answer is that of a singular
-    matrix. (A design of contrast 1e-9 with a nearly loose part has 1e9 to 1e11 and is legitimate.)
+    u: (cases, n_dofs); forces: (cases, free), as from `finite_load`. The backward error
+    |K u - f| / (|K| |u| + |f|) is what a stable solver can promise; |K| |u| / |f| bounds the condition number from
+    below, and near 1e16 the answer is that of a singular matrix. (A design of contrast 1e-9 with a nearly loose part
+    has 1e9 to 1e11 and is legitimate.)
     """
     free = system.pattern.free
     if not free.size:
         return
     with np.errstate(over="ignore", invalid="ignore"):
-        displacements, forces = u.take(free, axis=1), rhs.take(free, axis=1)
         residuals = system.on_free(u, transposed) - forces
-    for case in range(len(u)):
-        error, length, load = (_length(v[case]) for v in (residuals, displacements, forces))
+    lengths = map(_lengths, (residuals, u, forces))  # u is 0 at fixed dofs
+    for case, (error, length, load) in enumerate(zip(*lengths, strict=True)):
         internal = system.largest * length
         accurate = error <= BACKWARD_ERROR * (internal + load) and internal <= GROWTH * load
         if load > 0.0 and not accurate:
-            raise _inaccurate(system, u[case], rhs[case], internal / load)
+            raise _inaccurate(system, u[case], forces[case], internal / load)
 
 
-def _length(vector: np.ndarray) -> float:
-    return math.sqrt(np.dot(vector, vector))
+def _lengths(cases: np.ndarray) -> list[float]:
+    """The 2-norm of each row; finite if the row is, and only then."""
+    return [dnrm2(case) if case.size else 0.0 for case in cases]
 
 
-def _inaccurate(system: System, u: np.ndarray, rhs: np.ndarray, growth: float) -> SolveError:
-    cause = _void_load(system, rhs) or why_singular(system)
+def _inaccurate(system: System, u: np.ndarray, forces: np.ndarray, growth: float) -> SolveError:
+    cause = _void_load(system, forces) or why_singular(system)
     return SolveError(
         f"the answer cannot be used: displacements {growth:.0e} times load over stiffness, largest at "
         f"{worst_dof(system.pattern, u)}. {cause}",
@@ -126,10 +129,10 @@ def why_singular(system: System) -> str:
     return "E_min may be too small, or a part be held by a hinge only. Raise E_min, or add supports"
 
 
-def _void_load(system: System, rhs: np.ndarray) -> str:
+def _void_load(system: System, forces: np.ndarray) -> str:
     """Said where all of the load acts on dofs with next to no stiffness."""
     pattern, diagonal = system.pattern, system.diagonal
-    loaded = pattern.free[rhs[pattern.free] != 0.0]
+    loaded = pattern.free[forces != 0.0]
     largest = diagonal[pattern.free].max()
     if not loaded.size or np.any(diagonal[loaded] > VOID * largest) or free_motions(pattern):
         return ""

@@ -12,7 +12,7 @@ from tograph import codec
 
 from ..pattern import ElementPattern
 from .band import BandCholesky, band_operations
-from .diagnosis import no_factor, require_accurate, require_finite_load, require_sound
+from .diagnosis import finite_load, no_factor, require_accurate, require_sound
 from .multifrontal import Multifrontal
 from .protocol import Solver, System
 
@@ -54,12 +54,11 @@ class SuperLU:
     def solve(self, factor: LU, rhs: np.ndarray, *, transposed: bool) -> np.ndarray:
         """Forward and back substitution, then a check of the residual."""
         pattern = factor.system.pattern
-        require_finite_load(pattern, rhs)
+        forces = finite_load(pattern, rhs)
         u = np.zeros_like(rhs)
         if pattern.free.size:
-            free = np.asfortranarray(rhs.take(pattern.free, axis=1).T)
-            u[:, pattern.free] = factor.lu.solve(free, trans="T" if transposed else "N").T
-        require_accurate(factor.system, u, rhs, transposed)
+            u[:, pattern.free] = factor.lu.solve(forces.T, trans="T" if transposed else "N").T
+        require_accurate(factor.system, u, forces, transposed)
         return u
 
 

@@ -11,7 +11,7 @@ from scipy.linalg import lapack
 from tograph import codec
 
 from ..pattern import ElementPattern
-from .diagnosis import no_factor, require_accurate, require_finite_load, require_sound
+from .diagnosis import finite_load, no_factor, require_accurate, require_sound
 from .dissection import Kind, Runs, dissect, runs
 from .protocol import System, kept
 
@@ -104,10 +104,10 @@ class Multifrontal:
     def solve(self, factor: Fronts, rhs: np.ndarray, *, transposed: bool) -> np.ndarray:
         """Up the boxes, down the boxes, then a check of the residual."""
         system = factor.system
-        require_finite_load(system.pattern, rhs)
+        forces = finite_load(system.pattern, rhs)
         load = np.where(system.pattern.supports > 0.0, 0.0, rhs)
         u = np.ascontiguousarray(_down(factor, _up(factor, np.ascontiguousarray(load.T))).T)
-        require_accurate(system, u, rhs)
+        require_accurate(system, u, forces)
         return u
 
 

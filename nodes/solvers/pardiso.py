@@ -11,7 +11,7 @@ import numpy as np
 from tograph import SolveError, codec
 
 from ..pattern import ElementPattern
-from .diagnosis import no_factor, require_accurate, require_finite_load, require_sound
+from .diagnosis import finite_load, no_factor, require_accurate, require_sound
 from .protocol import Pool, System, kept, lower_triangle, optional
 
 ANALYSE_AND_FACTORISE, FACTORISE, SOLVE = 12, 22, 33
@@ -69,11 +69,11 @@ class Pardiso:
     def solve(self, factor: PardisoFactor, rhs: np.ndarray, *, transposed: bool) -> np.ndarray:
         """Forward and back substitution, then a check of the residual."""
         system, free = factor.system, factor.system.pattern.free
-        require_finite_load(system.pattern, rhs)
+        forces = finite_load(system.pattern, rhs)
         u = np.zeros_like(rhs)
         if free.size:
-            u[:, free] = _call(factor.handle, SOLVE, np.asfortranarray(rhs[:, free].T), system).T
-        require_accurate(system, u, rhs)
+            u[:, free] = _call(factor.handle, SOLVE, forces.T, system).T
+        require_accurate(system, u, forces)
         return u
 
 

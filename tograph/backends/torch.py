@@ -64,12 +64,14 @@ class TorchBackend(Backend):
                 raise TographError(f"{message}. Move it there, or compile with device={str(value.device)!r}")
             return value.detach().to(kind)
         array = np.asarray(value)
+        if array.dtype == dtype and array.flags.carray and self.on_cpu:  # the usual case
+            return torch.from_numpy(array)
         shared = array.flags.writeable and all(step >= 0 for step in array.strides)
         return torch.as_tensor(array if shared else array.copy(), dtype=kind, device=self.device)
 
     def to_numpy(self, value: Any) -> Any:
         """A view on the CPU."""
-        return map_arrays(lambda x: x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else x, value)
+        return map_arrays(lambda x: x.numpy(force=True) if isinstance(x, torch.Tensor) else x, value)
 
     def is_native(self, value: Any) -> bool:
         """A tensor."""
