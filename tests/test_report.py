@@ -16,6 +16,7 @@ from PIL import Image
 
 import tograph as tg
 from browser import browser
+from test_viewer import data_of
 from tograph.cli import main
 from tograph.problems import cantilever_3d, mbb
 from tograph.runs import LivePicture, Movie, health_of, write_report
@@ -33,7 +34,7 @@ def invoke(*args: str) -> Result:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("run")
     size = ["--nelx", "18", "--nely", "6", "--radius", "1.5", "--max-iter", "5", "--backend", "torch"]
-    done = invoke("run", "mbb", *size, "--live", "2", "--movie", "gif", "--out", str(path))
+    done = invoke("run", "mbb", *size, "--live", "2", "--page", "3", "--movie", "gif", "--out", str(path))
     assert done.exit_code == 0, done.output
     return path
 
@@ -146,6 +147,8 @@ def test_the_movie_and_the_live_picture(folder: Path) -> None:
     assert np.abs(shown - density).max() < 0.02
     with Image.open(folder / "live.png") as live:
         assert np.abs(np.asarray(live.convert("L"), dtype=float) - last).max() < 6  # the last iteration is drawn too
+    frames = data_of(folder / "live.html")["views"][1]["diagram"]["frames"]
+    assert [frame["label"] for frame in frames] == ["1", "4"]
     with (folder / "history.csv").open(encoding="utf-8") as file:
         assert [row["iteration"] for row in csv.DictReader(file)] == list("12345")
 

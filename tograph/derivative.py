@@ -211,29 +211,23 @@ def implementation(of: Node, backend: Backend, *, unrolled: bool = False) -> Cal
     if bound is not None:
         return bound
     rule = find_rule(type(of), "forward", "", backend.name)
-    run = rule.fn if rule else type(of).forward
-    fill = parameter_filler(of, backend)
+    run, fill = rule.fn if rule else type(of).forward, parameter_filler(of, backend)
     return lambda *values: run(of, backend.xp, *fill(values))
 
 
 def parameter_filler(of: Node, backend: Backend) -> Callable[[tuple[Any, ...]], list[Any]]:
     """Interleave the constant parameters with the wired ones, in declared order."""
-    parameters = [None if isinstance(v, Wire) else constant_of(of, v, backend) for v in of.parameters.values()]
+    wanted = float if of.plain else backend.scalar
+    parameters = [None if isinstance(v, Wire) else wanted(v) for v in of.parameters.values()]
     wires = sum(value is None for value in parameters)
     if not parameters:
         return list
 
     def fill(values: tuple[Any, ...]) -> list[Any]:
-        split = len(values) - wires
-        wired = iter(values[split:])
-        return [*values[:split], *(next(wired) if p is None else p for p in parameters)]
+        inputs, wired = values[: len(values) - wires], iter(values[len(values) - wires :])
+        return [*inputs, *(next(wired) if p is None else p for p in parameters)]
 
     return fill
-
-
-def constant_of(of: Node, value: float, backend: Backend) -> Any:
-    """A constant parameter as the node wants it."""
-    return float(value) if of.plain else backend.scalar(value)
 
 
 def _derivative(of: Vjp | Jvp, backend: Backend) -> Callable[..., Any]:
@@ -275,7 +269,8 @@ def _by_rule(of: Vjp | Jvp, mode: str, backend: Backend) -> Callable[..., Any]:
     rule = find_rule(type(of.of), kind, base_port(of.of, of.port), backend.name)
     assert rule is not None, f"{kind} rule of {of.of.title}.{of.port} vanished after it was chosen"
     count = len(of.of.outputs) if mode == "vjp" else 1
-    constants = {name: constant_of(of.of, v, backend) for name, v in of.of.constants.items() if name in rule.needs}
+    number = float if of.of.plain else backend.scalar
+    constants = {name: number(v) for name, v in of.of.constants.items() if name in rule.needs}
 
     def run(*values: Any) -> Any:
         first = values[0] if count == 1 else values[:count]

@@ -71,7 +71,7 @@ class TorchBackend(Backend):
 
     def to_numpy(self, value: Any) -> Any:
         """A view on the CPU."""
-        return map_arrays(lambda x: x.numpy(force=True) if isinstance(x, torch.Tensor) else x, value)
+        return map_arrays(lambda x: x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else x, value)
 
     def is_native(self, value: Any) -> bool:
         """A tensor."""

@@ -70,6 +70,7 @@ def main() -> None:
     help="For oc: bisect the volume multiplier to this relative bracket, e.g. 1e-3. [default: hold the volume]",
 )
 @click.option("--live", type=Count(min=1), help="Keep live.png: the density, drawn every so many iterations.")
+@click.option("--page", type=Count(min=1), help="Keep live.html: the program, measured every so many iterations.")
 @click.option("--movie", type=click.Choice(["gif", "mp4"]), help="Leave evolution.gif or .mp4: how the design became.")
 @backend_option
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder. [default: runs/NAME-DATE-TIME]")

@@ -21,7 +21,7 @@ PROBLEM_OPTIONS = ("nelx", "nely", "nelz", "volume", "load")
 """What a function that makes a problem may take."""
 WORKFLOW_OPTIONS = ("filter", "radius", "penal")
 """What `Problem.workflow` takes."""
-SETTINGS = ("method", "max_iter", "tol", "bisection", "live", "movie")
+SETTINGS = ("method", "max_iter", "tol", "bisection", "live", "page", "movie")
 """Of `run`: what is neither the problem's nor the workflow's."""
 
 

@@ -12,6 +12,7 @@ import attrs
 import click
 
 import tograph as tg
+from tograph.draw import LivePage
 from tograph.optimizers import Checkpoint, Checkpoints, HistoryLines, load_checkpoint
 from tograph.plain import to_json
 from tograph.program import Program
@@ -23,7 +24,7 @@ from .user_file import is_user_file
 from .workflow import Workflow, find_workflow
 
 ORDER, CHECKPOINT, LINES, TABLE = "run.json", "checkpoint", "history.jsonl", "history.csv"
-LIVE, MOVIE = "live.png", "evolution"
+LIVE, PAGE, MOVIE = "live.png", "live.html", "evolution"
 
 
 @attrs.frozen
@@ -34,7 +35,7 @@ class Order:
         target: as given on the command line.
         where: the working folder then; a user's own file is looked for from there.
         given: options of the problem and the workflow that were given.
-        backend, method, max_iter, tol, bisection, live, movie: as on the command line.
+        backend, method, max_iter, tol, bisection, live, page, movie: as on the command line.
     """
 
     target: str
@@ -46,6 +47,7 @@ class Order:
     tol: float
     bisection: float | None
     live: int | None = None
+    page: int | None = None
     movie: str | None = None
 
     def save(self, folder: Path) -> None:
@@ -72,10 +74,14 @@ class Order:
             self.backend
         )
 
-    def pictures(self, folder: Path) -> list[Any]:
+    def pictures(self, folder: Path, workflow: Workflow, program: Program) -> Iterator[Any]:
         """Observers that draw while it runs."""
-        live = [] if self.live is None else [LivePicture(folder / LIVE, self.live)]
-        return live if self.movie is None else [*live, Movie(folder / f"{MOVIE}.{self.movie}")]
+        if self.live is not None:
+            yield LivePicture(folder / LIVE, self.live)
+        if self.page is not None:
+            yield LivePage(program, folder / PAGE, workflow.objective, workflow.design, every=self.page)
+        if self.movie is not None:
+            yield Movie(folder / f"{MOVIE}.{self.movie}")
 
     def chosen(self) -> Any:
         """The method, or its name."""
@@ -126,7 +132,7 @@ def _optimise(order: Order, workflow: Workflow, program: Program, folder: Path, 
                 Checkpoints(folder / CHECKPOINT),
                 HistoryLines(folder / LINES),
                 HistoryLines(folder / TABLE),
-                *order.pictures(folder),
+                *order.pictures(folder, workflow, program),
                 shown,
                 lambda iteration: done.append(iteration.number),
             ],

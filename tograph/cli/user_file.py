@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import sys
 import traceback
@@ -14,6 +13,7 @@ from typing import Any
 import click
 
 from tograph.errors import GraphError, Location, did_you_mean
+from tograph.loading import load_file
 
 from .options import PROBLEM_OPTIONS, WORKFLOW_OPTIONS
 
@@ -74,18 +74,9 @@ def _import(path: Path) -> ModuleType:
     path = path.resolve()
     present = sys.modules.get(path.stem)
     name = path.stem if present is None or getattr(present, "__file__", None) == str(path) else f"user_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    return load_file(path, name)
 
 
 def _guarded(path: Path, what: str, work: Callable[[], Any]) -> Any:

@@ -11,7 +11,6 @@ Its keyword parameters are what a sweep can set; one called `seed` makes its run
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import os
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tograph.errors import TographError
+from tograph.loading import load_file
 from tograph.problems.workflow import compliance_workflow
 
 from .setup import Setup
@@ -80,16 +80,7 @@ def load_recipes(path: str | os.PathLike[str]) -> None:
         return
     if not path.is_file():
         raise TographError(f"there is no file {path} to load recipes from")
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise TographError(f"{path} is not a Python file: its name must end in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
+    load_file(path, name)
 
 
 def _place(function: Recipe) -> str:
