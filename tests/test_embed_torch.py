@@ -268,7 +268,7 @@ def test_batched_cotangents_of_the_tape() -> None:
     """PyTorch's older batching has no rule for this, and says so; `vmap` over `vjp` is the way."""
     f, leaf = program("host").as_torch("c"), x0.clone().requires_grad_()
     cts = torch.tensor([1.0, 2.0], dtype=torch.float64)
-    with pytest.raises(RuntimeError, match="Batching rule not implemented"):
+    with pytest.raises(RuntimeError, match=r"Batching rule not implemented|storage of BatchedTensorImpl"):
         torch.autograd.grad(f(leaf), leaf, cts, is_grads_batched=True)
     pull = vjp(f, x0)[1]
     close(vmap(lambda ct: pull(ct)[0])(cts), np.stack([known("host")["r"], 2.0 * known("host")["r"]]))

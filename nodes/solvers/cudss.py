@@ -11,7 +11,7 @@ import numpy as np
 from tograph import SolveError, codec
 
 from ..pattern import ElementPattern
-from .diagnosis import no_factor, require_accurate, require_finite_load, require_sound
+from .diagnosis import finite_load, no_factor, require_accurate, require_sound
 from .protocol import Pool, System, kept, optional
 
 
@@ -60,12 +60,12 @@ class CuDSS:
     def solve(self, factor: CuDSSFactor, rhs: np.ndarray, *, transposed: bool) -> np.ndarray:
         """Forward and back substitution, then a check of the residual."""
         system, free = factor.system, factor.system.pattern.free
-        require_finite_load(system.pattern, rhs)
+        forces = finite_load(system.pattern, rhs)
         u = np.zeros_like(rhs)
         for load, displacement in zip(rhs, u, strict=True):
             if free.size:
                 displacement[free] = _solved(factor.handle, np.ascontiguousarray(load[free]))
-        require_accurate(system, u, rhs)
+        require_accurate(system, u, forces)
         return u
 
 
