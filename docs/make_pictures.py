@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the pictures are those of this checkout, installed or not
@@ -19,6 +20,7 @@ sys.path.insert(0, str(ROOT))  # the pictures are those of this checkout, instal
 import tograph as tg  # noqa: E402
 from tograph import nodes as n  # noqa: E402
 from tograph.draw import draw  # noqa: E402
+from tograph.optimizers import TorchOptim  # noqa: E402
 from tograph.problems import (  # noqa: E402
     PROBLEMS,
     SUITE,
@@ -27,6 +29,8 @@ from tograph.problems import (  # noqa: E402
     hoyer,
     mbb,
     multiscale_compliance,
+    network,
+    neural_compliance,
     pinn_compliance,
     two_load_cantilever,
 )
@@ -129,11 +133,38 @@ def draw_graphs(folder: Path) -> None:
     body = multiscale_compliance(cantilever(60, 20), n.NeuralEnergy(), theta=n.NeuralEnergy().initial())
     body.draw(folder / "multiscale_forward.svg")
     body.draw(folder / "multiscale_reverse.svg", of="compliance", wrt=("rho", "alpha"))
+    small = n.Siren(width=64, depth=2, dtype="float32")
+    drawn = neural_compliance(mbb(nelx=96, nely=64, volume=0.4), small, radius=2.0)
+    drawn.draw(folder / "neural_forward.svg")
+    drawn.draw(folder / "neural_reverse.svg", of="compliance", wrt="theta")
     surrogate = from_page("detached-edges", "smooth")
     surrogate.draw(folder / "surrogate_forward.svg")
     surrogate.draw(folder / "surrogate_reverse.svg", of="c", wrt="rho")
-    network = from_page("wrap-your-own-solver", "graph")
-    network.draw(folder / "host_reverse.svg", of="power", wrt="k")
+    host = from_page("wrap-your-own-solver", "graph")
+    host.draw(folder / "host_reverse.svg", of="power", wrt="k")
+
+
+RATES = {"mlp": 1e-2, "siren": 1e-3, "cnn": 1e-3, "fourier": 1e-3}
+"""Of Adam, for the networks of the page on neural fields."""
+
+
+def draw_neural(path: Path, max_iter: int, coarse: int) -> None:
+    """The designs of the page on neural fields, with their compliances."""
+    problem = mbb(nelx=96 // coarse, nely=64 // coarse, volume=0.4)
+    figure = Figure(figsize=(9.0, 6.6), layout="constrained")
+    for axes, (name, rate) in zip(figure.subplots(2, 2).flat, RATES.items(), strict=True):
+        net = network(name, problem.grid)
+        program = neural_compliance(problem, net, radius=2.0).compile("torch")
+        adam = TorchOptim("Adam", {"lr": rate}, clip=1.0)
+        result = tg.optimize(
+            program, net.initial(0), minimize="compliance", method=adam, max_iter=min(max_iter, 120), tol=0.0
+        )
+        density = physical_density(program, "theta", result.best_design)
+        axes.imshow(density, cmap="gray_r", vmin=0.0, vmax=1.0, interpolation="nearest")
+        axes.set_axis_off()
+        said = f"compliance {result.best_values['compliance']:.2f}, volume {result.best_values['volume']:.3f}"
+        axes.set_title(f"{type(net).__name__}, {net.weights_spec.size} weights: {said}", fontsize=9)
+    save(figure, path)
 
 
 def draw_measured(folder: Path) -> None:
@@ -225,6 +256,7 @@ def main(folder: Path = PICTURES, *, max_iter: int = 150, coarse: int = 1) -> No
     draw_realisations(folder / "batch_realisations.png")
     draw_evolution(folder / "evolution.gif", coarse)
     draw_sweep(folder / "sweep_designs.png", coarse)
+    draw_neural(folder / "neural_designs.png", max_iter, coarse)
     for name, size in DESIGNS.items():
         draw_design(name, folder / f"design_{name}.png", {k: max(2, v // coarse) for k, v in size.items()}, max_iter)
 

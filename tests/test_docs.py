@@ -198,5 +198,6 @@ def test_pictures_can_be_drawn(tmp_path: Path) -> None:
     drawn, kept = ({path.name for path in folder.iterdir()} for folder in (tmp_path, ROOT / "docs" / "pictures"))
     kept = {name for name in kept if not name.startswith("viewer_")}  # photographed: docs/make_screenshots.py
     fits = {"multiscale.png", "multiscale_bias.png", "multiscale_fit.png"}
-    measured = {"memory.png", "pinn.png", "solve.png", "suite_ours.png", *fits}  # by the benchmarks named like them
+    suite = {"suite_ours.png", "suite_gallery.png"}
+    measured = {"memory.png", "pinn.png", "solve.png", *suite, *fits}  # by the benchmarks named like them
     assert drawn | measured == kept
