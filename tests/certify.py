@@ -29,6 +29,7 @@ from tograph.implicit import AdjointSolve, TangentSolve
 from tograph.inspect import measure
 from tograph.node import Constant
 from tograph.nodes.nodal import Columns
+from tograph.nodes.solve import CountedSolve
 from tograph.residual import Residual, ResidualNorm
 from tograph.solvers import Newton
 from tograph.spec import array
@@ -422,6 +423,7 @@ EXEMPT: dict[type[Node], str] = {
     ResidualNorm: INSIDE,
     Total: "adds up what `tg.check` looks at, where a wrong sum would fail everything",
     n.SolveResidual: "checks a solution: the last nodes of a program, after all differentiation",
+    CountedSolve: "`ApplyFactor` that counts, put in its place after differentiation: tests/nodes/test_iterations.py",
     ArrayFunction: "stands for a user's function: `tg.check_node` with the user's examples",
     HostFunction: "stands for a user's function: `tg.check_node` with the user's examples",
     FunctionRule: "a derivative of a host function, checked with it",

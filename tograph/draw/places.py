@@ -43,7 +43,7 @@ class Place:
 
 def base(vertex: Vertex) -> Origin:
     """The origin of the declared node that a vertex belongs to."""
-    return attrs.evolve(vertex.origin, role="forward", part="", derivative=None)
+    return attrs.evolve(vertex.origin, role="forward", part="", derivative=None, joined=())
 
 
 def forward_lane(plan: Plan) -> set[Vertex]:
