@@ -6,9 +6,10 @@ A solver that says `host = False` is traced into the program of the backend. It 
     solve(backend, pattern, factor, rhs)            u for rhs (cases, n_dofs); K is symmetric
     error(backend, pattern, factor, rhs, u)         |f - K u| in units of what may be used: a scalar
 
-A solver, on the device or the host, that says `iterates = True` gives two things each time: `solve` gives u and the
-number of iterations, `error` gives that scalar and |f - K u| / |f|. On the host, `error` is `error(factor, rhs, u)`.
-They come out of a program with the check of the residual: see `Function.solved`.
+A solver, on the device or the host, that says `iterates = True` gives more: `solve` gives u, the number of iterations,
+and what is left of the error by its own account, in units of what may be used; `error` gives that scalar for u as it
+is, and |f - K u| / |f|. On the host, `error` is `error(factor, rhs, u)`. All of it comes out of a program with the
+check of the solution, which fails by the larger of the two: see `Function.solved`.
 """
 
 from __future__ import annotations
@@ -37,10 +38,17 @@ def iterates(solver: Any) -> bool:
 class SolveResidual(Node):
     """|f - K u| in units of what the solver lets through: at most 1 for an answer that may be used.
 
-    Where the solver iterates, three numbers: that one, |f - K u| / |f|, and the `iterations` that it took.
+    Where the solver iterates, three numbers: that one, or what is `left` by the solver's own account if that is more;
+    |f - K u| / |f|; and the `iterations` that it took.
     """
 
-    inputs = (Port("u", "vector"), Port("F", "factor"), Port("f", "vector"), Port("iterations", optional=True))
+    inputs = (
+        Port("u", "vector"),
+        Port("F", "factor"),
+        Port("f", "vector"),
+        Port("iterations", optional=True),
+        Port("left", optional=True),
+    )
     pattern: ElementPattern
     solver: Any
 
@@ -64,17 +72,25 @@ class SolveResidual(Node):
 
     def forward(self, xp: Any, *values: Any) -> Any:
         """The largest of all load cases, of a solver on the host."""
-        u, factor, f, count = values
-        return xp.stack([*self.solver.error(factor, as_cases(xp, f), as_cases(xp, u)), xp.asarray(count)])
+        u, factor, f, count, left = values
+        error, share = self.solver.error(factor, as_cases(xp, f), as_cases(xp, u))
+        return _numbers(xp, error, share, count, left)
 
     def bind(self, backend: Any) -> Any:
         """The same of a solver on the device."""
         if self.host:
             return None
 
-        def run(u: Any, factor: Any, f: Any, *count: Any) -> Any:
+        def run(u: Any, factor: Any, f: Any, *said: Any) -> Any:
             cases = (as_cases(backend.xp, x) for x in (f, u))
             found = self.solver.error(backend, self.pattern, factor, *cases)
-            return backend.xp.stack([*found, *count]) if count else found
+            return _numbers(backend.xp, *found, *said) if said else found
 
         return run
+
+
+def _numbers(xp: Any, error: Any, share: Any, count: Any, left: Any) -> Any:
+    """(worst of both errors, |f - K u| / |f|, iterations); what is not a number stays none."""
+    error, left = xp.asarray(error), xp.asarray(left)
+    worst = xp.where(left > error, left, error) + 0.0 * left
+    return xp.stack([worst, xp.asarray(share), xp.asarray(count)])

@@ -146,22 +146,29 @@ class ApplyFactor(Node):
 
 @tg.node
 class CountedSolve(ApplyFactor):
-    """`ApplyFactor` by a solver that iterates; the second output says how many iterations all cases took together."""
+    """`ApplyFactor` by a solver that iterates, with what the solver says of it.
 
-    outputs: ClassVar[tuple[Port, ...]] = (Port("u", "vector"), Port("iterations", "scalar"))
+    iterations: of all cases together. left: of the worst case, in units of what may be used.
+    """
+
+    outputs: ClassVar[tuple[Port, ...]] = (
+        Port("u", "vector"),
+        Port("iterations", "scalar"),
+        Port("left", "scalar"),
+    )
 
     @property
     def title(self) -> str:
         """It is the same operation."""
         return ApplyFactor.__name__
 
-    def infer(self, *specs: Spec) -> tuple[Spec, Spec]:  # type: ignore[override]
-        """A vector as f, and a number."""
-        return super().infer(*specs), scalar()
+    def infer(self, *specs: Spec) -> tuple[Spec, ...]:  # type: ignore[override]
+        """A vector as f, and two numbers."""
+        return super().infer(*specs), scalar(), scalar()
 
     def _given(self, xp: Any, found: Any, ndim: int) -> Any:
-        u, count = found
-        return from_cases(xp, u, ndim), xp.asarray(count)
+        u, *numbers = found
+        return from_cases(xp, u, ndim), *(xp.asarray(number) for number in numbers)
 
 
 # With u = K^-1 f:  du = K^-1 (df - dK u).  Hence, for a cotangent u_bar and lambda = K^-T u_bar,

@@ -173,6 +173,13 @@ def chain(length: int, faults: dict[int, Node]) -> tg.Graph:
     return tg.Graph([x], {"y": edge})
 
 
+def test_outputs_alone_show_that_something_is_wrong_but_not_where() -> None:
+    bad = mild("MildOff", lambda node, xp, ct, x: ct)
+    report = tg.check(chain(4, {2: bad}), backends=("torch",), vertices=False)
+    assert {row.node for row in report.rows} == {"'y'"} and not report.passed
+    assert tg.check(chain(4, {}), backends=("torch",), vertices=False).passed
+
+
 def test_the_runs_of_a_quick_check_do_not_grow_with_the_graph() -> None:
     bad = mild("MildBad", lambda node, xp, ct, x: ct)
     short = tg.check(chain(64, {40: bad}), backends=("torch",), quick=True)

@@ -62,8 +62,8 @@ class AMG:
         )
         return Hierarchy(system, library.smoothed_aggregation_solver(system.matrix.tocsr(), B=rigid))
 
-    def solve(self, factor: Hierarchy, rhs: np.ndarray, *, transposed: bool) -> tuple[np.ndarray, float]:
-        """Iterate, case by case; u, and the number of iterations."""
+    def solve(self, factor: Hierarchy, rhs: np.ndarray, *, transposed: bool) -> tuple[np.ndarray, float, float]:
+        """Iterate, case by case; u, the number of iterations, and what is left of the residual, as in `error`."""
         pattern = factor.system.pattern
         forces = finite_load(pattern, rhs)
         u, count = np.zeros_like(rhs), 0
@@ -71,7 +71,7 @@ class AMG:
             if np.any(load):
                 displacement[pattern.free], taken = self._iterate(factor, load)
                 count += taken
-        return u, float(count)
+        return u, float(count), self.error(factor, rhs, u)[0]
 
     def error(self, factor: Hierarchy, rhs: np.ndarray, u: np.ndarray) -> tuple[float, float]:
         """|f - K u| in units of what is let through, and as a share of |f|, each the largest of all cases."""

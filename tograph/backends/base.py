@@ -172,6 +172,10 @@ class Backend(abc.ABC):
             return self.xp.stack([self.array(part, self.dtype) for part in parts])
         return np.stack(parts)
 
+    def add_product(self, x: Any, a: Any, b: Any) -> Any:
+        """x + a * b; x may be overwritten."""
+        return x + a * b
+
     def apart(self, x: Any, after: Any = None) -> Any:
         """x, with which nothing computed before shares its value; eager frameworks compute what they are told."""
         return x

@@ -114,6 +114,10 @@ class TorchBackend(Backend):
         x, info = torch.linalg.solve_ex(matrix, rhs)
         return torch.where(info == 0, x, torch.full_like(x, torch.nan))
 
+    def add_product(self, x: Any, a: Any, b: Any) -> Any:
+        """In place, without an array for the product."""
+        return x.addcmul_(a, b)
+
     def adopt(self, function: Callable[..., Any]) -> tuple[Callable[..., Any], np.ndarray | None]:
         """A copy of a module in evaluation mode, and its parameters in the order of `Module.parameters`."""
         if not isinstance(function, torch.nn.Module):

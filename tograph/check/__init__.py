@@ -62,6 +62,7 @@ def check(
     at: Mapping[str, Any] | None = None,
     seed: int = 0,
     quick: bool = False,
+    vertices: bool = True,
 ) -> Report:
     """Check every vertex between inputs and outputs, and every output as a whole.
 
@@ -74,6 +75,7 @@ def check(
             above the lower bound of the parameter it is wired to, or in [0.2, 0.9].
         seed: of the random numbers used here.
         quick: find the first wrong vertex instead: all at once, and only that one in full.
+        vertices: False: only the outputs as a whole.
 
     Returns:
         A `Report`, whose rows follow the order of computation, whole outputs last.
@@ -82,14 +84,13 @@ def check(
         TographError: an unknown name; `GraphError` if the graph is not valid.
     """
     graph.validate()
-    wrt = _known(wrt, [x for x in graph.input_names if source_of(graph.input(x)).spec.differentiable], "input")
-    of = _known(of, list(graph.outputs), "output")
+    wrt, of = _wrt(graph, wrt), _known(of, list(graph.outputs), "output")
     point = sample(graph, at or {}, np.random.default_rng(seed))
-    parts, runs = cells(graph, of, wrt, point, backends), Runs()
+    parts, runs = cells(graph, of, wrt, point, backends) if vertices else [], Runs()
     ends = {name: whole(graph, name, wrt, point) for name in of}
     cases = [*parts, *(end for end in ends.values() if end and not any(map(end.repeats, parts)))]
     every = (row for case in cases for row in examine(case, backends, seed, runs))
-    rows = search(cases, backends, seed, runs) if quick else list(every)
+    rows = [*(search(cases, backends, seed, runs) if quick else every)]
     rows += [_idle(name) for name, end in ends.items() if end is None]
     return Report(tuple(rows), runs.count)
 
@@ -128,6 +129,10 @@ def node_graph(node: Node, *inputs: Any, through: Callable[[Edge], Edge] | None 
     outputs = {name: through(end) if through else end for name, end in zip(names, ends, strict=True)}
     sources = [Edge(v) for v in topological(outputs.values()) if isinstance(v.node, Source)]
     return Graph(sources, outputs, name=node.title)
+
+
+def _wrt(graph: Graph, wrt: Sequence[str] | None) -> Sequence[str]:
+    return _known(wrt, [x for x in graph.input_names if source_of(graph.input(x)).spec.differentiable], "input")
 
 
 def _idle(name: str) -> Row:
