@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tograph.problems import PROBLEMS, mbb
 from tograph.runs import RECIPES, Setup, carry_out, recipe, sweep
 from tograph.runs.job import Job, grid_of
 from tograph.runs.recipes import parameters_of
+from tograph.runs.sweep import Sweep, planned
 from tograph.runs.table import csv_of, summary_of, text_of
 
 SMALL: dict[str, Any] = {"nelx": 12, "nely": 4, "max_iter": 4}
@@ -242,6 +244,28 @@ def test_a_lost_worker_is_replaced(tmp_path: Path) -> None:
     once, always = found.rows
     assert once["iterations"] == 4 and once["error"] is None
     assert always["error"].startswith("its workers were lost (killed, or out of memory); see workers.log")
+
+
+@pytest.mark.parametrize("options", [[], ["--named"]])
+def test_what_the_benchmark_of_the_suite_asks_for_can_be_run(
+    options: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, root: Path
+) -> None:
+    benchmark = runpy.run_path(str(root / "tests" / "benchmarks" / "suite.py"))
+    asked: list[Job] = []
+
+    def planned_only(
+        problems: Any, methods: Any, *, parameters: Any = None, seeds: Any = (0,), backend: str, **_: Any
+    ) -> Any:
+        asked.extend(planned(problems, methods, parameters or {}, seeds, backend))
+        return Sweep(tmp_path, (), 0)
+
+    task = "hoop_32x64_0.25"
+    for name, value in {"sweep": planned_only, "NAMED": {task: (0.0, 0.0, 0.0)}}.items():
+        monkeypatch.setitem(benchmark["run"].__globals__, name, value)
+    monkeypatch.setattr("sys.argv", ["suite", "--elements", "2048", *options])
+    benchmark["run"]([task], benchmark["arguments"]().parse_args())
+    assert {job.method for job in asked} >= {"oc", "mma", "cnn-lbfgs"}
+    assert len({job.key for job in asked}) == 8  # four ways of ours and four methods; OC, two moves of MMA, five seeds
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")

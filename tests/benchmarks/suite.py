@@ -232,8 +232,9 @@ def run(names: Sequence[str], given: argparse.Namespace) -> list[Row]:
     common: Any = {"folder": given.folder, "backend": given.backend, "workers": given.workers}
     ordered = sorted(names, key=lambda name: (elements(name), name))
     if given.named:
-        settings = {**SETTINGS, "mma.move": [0.2, 0.5]}
-        return list(sweep(list(NAMED), ("oc", "mma", "cnn-lbfgs"), parameters=settings, seeds=range(5), **common).rows)
+        methods = ("oc", "mma", "cnn-lbfgs")
+        settings = {key: value for key, value in SETTINGS.items() if key.startswith(methods)} | {"mma.move": [0.2, 0.5]}
+        return list(sweep(list(NAMED), methods, parameters=settings, seeds=range(5), **common).rows)
     seeds = [int(seed) for seed in given.seeds.split(",")]
     rows = [*sweep(ordered, [OURS], seeds=seeds, **common).rows]
     return [*rows, *sweep(ordered, METHODS, parameters={**SETTINGS, "mma.move": 0.2}, **common).rows]
@@ -248,7 +249,8 @@ def tell(rows: list[Row]) -> None:
     print(f"largest volume over its bound, relatively: {max(row['volume'] for row in rows):.1e}")
 
 
-def main() -> None:
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--elements", type=int, default=SMALL, help="tasks of up to so many elements")
     parser.add_argument("--named", action="store_true", help="the table of named tasks after 100 evaluations")
@@ -259,8 +261,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, help="processes; by default one per core")
     for option in ("--json", "--png", "--gallery"):
         parser.add_argument(option, type=Path)
-    given = parser.parse_args()
+    return parser
 
+
+def main() -> None:
+    given = arguments().parse_args()
     names = [name for name in TASKS if elements(name) <= given.elements]
     rows = there(given.folder, names) if given.there else run(names, given)
     if given.named:
