@@ -74,10 +74,10 @@ def published(name: str, kind: str) -> dict[str, float]:
     return found
 
 
-def there(folder: Path, names: Sequence[str]) -> list[Row]:
-    """What is finished in a folder of runs."""
+def there(folder: Path, names: Sequence[str], seeds: Sequence[int]) -> list[Row]:
+    """What is finished in a folder of runs; of our method, with these seeds."""
     rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/result.json"))]
-    return [row for row in rows if row["problem"] in names]
+    return [row for row in rows if row["problem"] in names and (row["method"] != OURS or row["seed"] in seeds)]
 
 
 def plain(row: Row) -> bool:
@@ -235,8 +235,7 @@ def run(names: Sequence[str], given: argparse.Namespace) -> list[Row]:
         methods = ("oc", "mma", "cnn-lbfgs")
         settings = {key: value for key, value in SETTINGS.items() if key.startswith(methods)} | {"mma.move": [0.2, 0.5]}
         return list(sweep(list(NAMED), methods, parameters=settings, seeds=range(5), **common).rows)
-    seeds = [int(seed) for seed in given.seeds.split(",")]
-    rows = [*sweep(ordered, [OURS], seeds=seeds, **common).rows]
+    rows = [*sweep(ordered, [OURS], seeds=given.seeds, **common).rows]
     return [*rows, *sweep(ordered, METHODS, parameters={**SETTINGS, "mma.move": 0.2}, **common).rows]
 
 
@@ -249,13 +248,18 @@ def tell(rows: list[Row]) -> None:
     print(f"largest volume over its bound, relatively: {max(row['volume'] for row in rows):.1e}")
 
 
+def numbers(text: str) -> list[int]:
+    """0,1,2 -> a list."""
+    return [int(number) for number in text.split(",")]
+
+
 def arguments() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--elements", type=int, default=SMALL, help="tasks of up to so many elements")
     parser.add_argument("--named", action="store_true", help="the table of named tasks after 100 evaluations")
     parser.add_argument("--there", action="store_true", help="take what is finished in the folder, compute nothing")
-    parser.add_argument("--seeds", default="0,1,2,3", help="of our method")
+    parser.add_argument("--seeds", type=numbers, default=[0, 1, 2, 3], help="of our method, e.g. 0,1,2")
     parser.add_argument("--folder", type=Path, default=Path("runs", "suite"))
     parser.add_argument("--backend", default="torch")
     parser.add_argument("--workers", type=int, help="processes; by default one per core")
@@ -267,7 +271,7 @@ def arguments() -> argparse.ArgumentParser:
 def main() -> None:
     given = arguments().parse_args()
     names = [name for name in TASKS if elements(name) <= given.elements]
-    rows = there(given.folder, names) if given.there else run(names, given)
+    rows = there(given.folder, names, given.seeds) if given.there else run(names, given)
     if given.named:
         print(named(rows))
         return
