@@ -1,4 +1,4 @@
-"""Memory of a neural field against depth and resolution: predicted, measured, and within a quarter of it.
+"""Memory and time of a neural field against depth, width and resolution: predicted, measured, within a quarter of it.
 
     python tests/benchmarks/memory.py --json memory.json --png memory.png
 
@@ -122,7 +122,7 @@ def compare(depth: int, resolution: int, width: int, backend: str, repeats: int)
     free = make(graph, backend)
     whole = free.explain().peak_bytes
     tight = make(graph, backend, whole // 4)
-    row: dict[str, Any] = {"backend": backend, "depth": depth, "resolution": resolution}
+    row: dict[str, Any] = {"backend": backend, "depth": depth, "resolution": resolution, "width": width}
     for name, function in (("free", free), ("tight", tight)):
         row[f"{name} predicted"], row[f"{name} residuals"] = (
             function.explain().peak_bytes,
@@ -137,12 +137,25 @@ def compare(depth: int, resolution: int, width: int, backend: str, repeats: int)
     return row
 
 
-HEAD = ("backend", "depth", "grid", "residual MB", "peak MB", "measured", "off", "tight MB", "measured", "part", "time")
+HEAD = (
+    "backend",
+    "depth",
+    "width",
+    "grid",
+    "residual MB",
+    "peak MB",
+    "measured",
+    "off",
+    "tight MB",
+    "measured",
+    "part",
+    "time",
+)
 
 
 def show(row: dict[str, Any]) -> str:
     """A line of the table."""
-    cells = [row["backend"], row["depth"], f"{row['resolution']}^2", f"{row['free residuals'] / MB:.1f}"]
+    cells = [row["backend"], row["depth"], row["width"], f"{row['resolution']}^2", f"{row['free residuals'] / MB:.1f}"]
     for name in ("free", "tight"):
         found, expected = row[f"{name} measured"], row[f"{name} predicted"]
         cells += [f"{expected / MB:.1f}", "-" if found is None else f"{found / MB:.1f}"]
@@ -152,31 +165,58 @@ def show(row: dict[str, Any]) -> str:
     return "".join(str(cell).rjust(12) for cell in cells)
 
 
-def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """Peak against depth, one panel for each backend."""
-    figure = Figure(figsize=(9.5, 4.0), layout="constrained")
+def draw(rows: list[dict[str, Any]], path: Path, width: int) -> None:
+    """Peak (above) and seconds (below) against depth, a column for each backend, and against width for both."""
+    figure = Figure(figsize=(12.5, 6.6), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, 2, sharey=True)
-    for panel, backend in zip(panels, ("torch", "jax"), strict=True):
-        mine = [row for row in rows if row["backend"] == backend]
-        for i, resolution in enumerate(sorted({row["resolution"] for row in mine})):
-            part = [row for row in mine if row["resolution"] == resolution]
-            depths, colour = [row["depth"] for row in part], f"C{i}"
-            for name, style in (("free", "-"), ("tight", "--")):
-                label = f"{resolution}²" + ("" if name == "free" else ", budget of a quarter")
-                panel.plot(depths, [row[f"{name} predicted"] / MB for row in part], style, color=colour, label=label)
-                found = [(row["depth"], row[f"{name} measured"] / MB) for row in part if row[f"{name} measured"]]
-                panel.plot(*zip(*found, strict=True), "o", color=colour, markersize=4)
-        panel.set(title=backend, xscale="log", yscale="log", xlabel="layers")
-        panel.set_xticks(
-            sorted({row["depth"] for row in mine}), labels=sorted({str(row["depth"]) for row in mine}, key=int)
+    panels = figure.subplots(2, 3, sharey="row", sharex="col")
+    backends = sorted({row["backend"] for row in rows}, reverse=True)
+    deep = [row for row in rows if row["width"] == width]
+    for column, backend in zip(panels.T, backends, strict=False):
+        column[0].set_title(f"{backend}, {width} units a layer")
+        for i, resolution in enumerate(sorted({row["resolution"] for row in deep})):
+            mine = [row for row in deep if (row["backend"], row["resolution"]) == (backend, resolution)]
+            _lines(column, mine, "depth", f"C{i}", f"{resolution}²")
+    depth, resolution = _wide_at(rows, width)
+    wide = [row for row in rows if (row["depth"], row["resolution"]) == (depth, resolution)]
+    panels[0, 2].set_title(f"{depth} layers, {resolution}² points")
+    for i, backend in enumerate(backends):
+        _lines(panels[:, 2], [row for row in wide if row["backend"] == backend], "width", f"C{i + 5}", backend)
+    panels[0, 0].set_ylabel("peak [MB]")
+    panels[1, 0].set_ylabel("seconds")
+    for panel, label in zip(panels[1], ("layers", "layers", "units a layer"), strict=True):
+        panel.set_xlabel(label)
+    panels[1, 1].legend(frameon=False, fontsize=8)
+    panels[1, 2].legend(frameon=False, fontsize=8)
+    figure.suptitle(
+        "value and gradient of a neural field; dashed: within a quarter of the memory, or the least; "
+        "peak: lines predicted, dots measured"
+    )
+    figure.savefig(path, dpi=110)
+
+
+def _lines(column: Any, rows: list[dict[str, Any]], against: str, colour: str, label: str) -> None:
+    rows = sorted(rows, key=lambda row: row[against])
+    at = [row[against] for row in rows]
+    for name, style in (("free", "-"), ("tight", "--")):
+        column[0].plot(at, [row[f"{name} predicted"] / MB for row in rows], style, color=colour)
+        found = [(row[against], row[f"{name} measured"] / MB) for row in rows if row[f"{name} measured"]]
+        column[0].plot(*zip(*found, strict=True), "o", color=colour, markersize=4)
+        said = label if name == "free" else None
+        column[1].plot(
+            at, [row[f"{name} s"] for row in rows], style, color=colour, marker="o", markersize=4, label=said
         )
+    for panel in column:
+        panel.set(xscale="log", yscale="log")
+        panel.set_xticks(at, labels=[str(x) for x in at])
         panel.minorticks_off()
         panel.grid(alpha=0.3)
-    panels[0].set_ylabel("peak [MB]")
-    panels[1].legend(frameon=False, fontsize=8)
-    figure.suptitle("value and gradient of a neural field: lines predicted, dots measured")
-    figure.savefig(path, dpi=150)
+
+
+def _wide_at(rows: list[dict[str, Any]], width: int) -> tuple[int, int]:
+    """Where the width was varied: (depth, resolution); else the last of all."""
+    found = [(row["depth"], row["resolution"]) for row in rows if row["width"] != width]
+    return found[0] if found else (rows[-1]["depth"], rows[-1]["resolution"])
 
 
 def main() -> None:
@@ -185,6 +225,8 @@ def main() -> None:
     parser.add_argument("--depths", type=int, nargs="+", default=[2, 4, 8, 16])
     parser.add_argument("--resolutions", type=int, nargs="+", default=[64, 128, 256, 512])
     parser.add_argument("--width", type=int, default=32, help="units of a layer")
+    parser.add_argument("--widths", type=int, nargs="*", default=[8, 16, 64, 128], help="further ones, at --wide-at")
+    parser.add_argument("--wide-at", type=int, nargs=2, default=[8, 256], metavar=("DEPTH", "RESOLUTION"))
     parser.add_argument("--backends", nargs="+", default=["torch", "jax"])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the rows and the settings here")
@@ -194,16 +236,17 @@ def main() -> None:
         ctypes.CDLL("libc.so.6").mallopt(THRESHOLD, 1 << 16)
     print("".join(name.rjust(12) for name in HEAD))
     rows = []
+    sizes = [(depth, resolution, asked.width) for resolution in asked.resolutions for depth in asked.depths]
+    sizes += [(*asked.wide_at, width) for width in asked.widths]
     for backend in asked.backends:
-        for resolution in asked.resolutions:
-            for depth in asked.depths:
-                rows.append(compare(depth, resolution, asked.width, backend, asked.repeats))
-                print(show(rows[-1]), flush=True)
+        for depth, resolution, width in sizes:
+            rows.append(compare(depth, resolution, width, backend, asked.repeats))
+            print(show(rows[-1]), flush=True)
     if asked.json:
         settings = {"width": asked.width, "repeats": asked.repeats, "machine": platform.machine(), "rows": rows}
         asked.json.write_text(json.dumps(settings, indent=1) + "\n")
     if asked.png:
-        draw(rows, asked.png)
+        draw(rows, asked.png, asked.width)
 
 
 if __name__ == "__main__":
