@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,8 @@ COLOURS = {
     "oc": "#2a7f4f",
     "pixel-lbfgs": "#e07a1f",
 }
+MOVES = (0.1, 0.2, 0.3, 0.5)
+"""Of MMA, on the named tasks; 0.2 is the recipe's and the one that is compared."""
 SMALL = 2**13
 FEW = 4
 """Runs from which on a method has a curve."""
@@ -212,8 +215,7 @@ def named(rows: Iterable[Row]) -> str:
     good = [row for row in rows if row["error"] is None]
     columns: dict[str, tuple[int, Callable[[Row], bool]]] = {
         "`cnn-lbfgs`": (0, lambda row: row["method"] == "cnn-lbfgs"),
-        "`mma`, move 0.2": (1, lambda row: row["method"] == "mma" and plain(row)),
-        "`mma`, move 0.5": (1, lambda row: row["method"] == "mma" and row["parameters"].get("move") == 0.5),
+        **{f"`mma`, move {move:g}": (1, partial(_moved, move)) for move in MOVES},
         "`oc`": (2, lambda row: row["method"] == "oc"),
     }
     lines = ["| task | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
@@ -227,13 +229,17 @@ def named(rows: Iterable[Row]) -> str:
     return "\n".join(lines)
 
 
+def _moved(move: float, row: Row) -> bool:
+    return bool(row["method"] == "mma" and row["parameters"].get("move", 0.2) == move)
+
+
 def run(names: Sequence[str], given: argparse.Namespace) -> list[Row]:
     """Compute what is not there yet, the smallest tasks first."""
     common: Any = {"folder": given.folder, "backend": given.backend, "workers": given.workers}
     ordered = sorted(names, key=lambda name: (elements(name), name))
     if given.named:
         methods = ("oc", "mma", "cnn-lbfgs")
-        settings = {key: value for key, value in SETTINGS.items() if key.startswith(methods)} | {"mma.move": [0.2, 0.5]}
+        settings = {key: value for key, value in SETTINGS.items() if key.startswith(methods)} | {"mma.move": [*MOVES]}
         return list(sweep(list(NAMED), methods, parameters=settings, seeds=range(5), **common).rows)
     rows = [*sweep(ordered, [OURS], seeds=given.seeds, **common).rows]
     return [*rows, *sweep(ordered, METHODS, parameters={**SETTINGS, "mma.move": 0.2}, **common).rows]
