@@ -91,6 +91,5 @@ class SolveResidual(Node):
 
 def _numbers(xp: Any, error: Any, share: Any, count: Any, left: Any) -> Any:
     """(worst of both errors, |f - K u| / |f|, iterations); what is not a number stays none."""
-    error, left = xp.asarray(error), xp.asarray(left)
-    worst = xp.where(left > error, left, error) + 0.0 * left
+    worst = xp.maximum(xp.asarray(error), xp.asarray(left))
     return xp.stack([worst, xp.asarray(share), xp.asarray(count)])

@@ -263,7 +263,7 @@ def test_what_the_benchmark_of_the_suite_asks_for_can_be_run(
     for name, value in {"sweep": planned_only, "NAMED": {task: (0.0, 0.0, 0.0)}}.items():
         monkeypatch.setitem(benchmark["run"].__globals__, name, value)
     monkeypatch.setattr("sys.argv", ["suite", "--elements", "2048", *options])
-    benchmark["run"]([task], benchmark["arguments"]().parse_args())
+    benchmark["run"]([task], benchmark["arguments"]())
     assert {job.method for job in asked} >= {"oc", "mma", "cnn-lbfgs"}
     assert len({job.key for job in asked}) == (10 if options else 8)
 

@@ -104,8 +104,8 @@ class MultigridCG:
         a second time takes seconds. It is at most 1.2 times the norm of the iteration on the designs of
         `tests/nodes/test_multigrid.py`.
         """
-        xp, (level, *_) = backend.xp, _levels(pattern, self.direct)
-        level, (wide, elements, alive) = attrs.evolve(level, mirrored=False), factor[0]
+        xp, level = backend.xp, attrs.evolve(_levels(pattern, self.direct)[0], mirrored=False)
+        wide, elements, alive = factor[0]
         f, x = alive * _to_nodes(xp, pattern, level, rhs), _to_nodes(xp, pattern, level, u)
         left, D = f - _operator(backend, level, factor)(x), diagonal(xp, level, wide, elements)
         residual, load, answer = (xp.sqrt(dot(xp, v, v)) for v in (left, f, x))

@@ -14,9 +14,7 @@ there is one call, which is what its own benchmark times. Gradients are compared
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,10 +23,12 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
 import tograph as tg
+from benchmarks.solving.process import alone, peak_memory
 from tograph import nodes as n
 
 E_MAX, E_MIN, NU, TOLERANCE = 70_000.0, 70.0, 0.3, 1e-10
@@ -116,26 +116,15 @@ def measure(name: str, size: int, into: Path) -> dict[str, Any]:
     np.save(into, np.asarray(gradient))
     best = min(times[1:] or times)
     counts = [state.iterations for state in getattr(evaluate, "solved", ())]
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    peak = float(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 2**20
+    peak = peak_memory() / 2**20
     found = {"value": float(value), "wall": best[0], "cpu": best[1], "first": times[0][0], "memory_GiB": peak}
     return found | ({"iterations": sum(counts)} if counts else {})
 
 
 def in_own_process(name: str, size: int, into: Path, limit: float) -> dict[str, Any]:
     """The numbers of one contestant, or why there are none."""
-    missing = [module for module in CONTESTANTS[name][0] if importlib.util.find_spec(module) is None]
-    if missing:
-        return {"absent": f"{', '.join(missing)} not installed"}
     command = [sys.executable, __file__, "--one", name, str(size), str(into)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
-    except subprocess.TimeoutExpired:
-        return {"failed": f"more than {limit:g} s"}
-    if done.returncode:
-        return {"failed": (done.stderr.strip().splitlines() or ["no message"])[-1][:160]}
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    return alone(command, CONTESTANTS[name][0], limit)
 
 
 def compare(size: int, names: list[str], limit: float) -> dict[str, dict[str, Any]]:
@@ -175,7 +164,7 @@ def table(size: int, results: dict[str, dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--sizes", nargs="+", type=int, default=[20], metavar="N")
-    parser.add_argument("--only", nargs="+", metavar="CONTESTANT", default=list(CONTESTANTS))
+    parser.add_argument("--only", nargs="+", choices=CONTESTANTS, metavar="CONTESTANT", default=list(CONTESTANTS))
     parser.add_argument("--limit", type=float, default=300.0, help="seconds per contestant and size")
     parser.add_argument("--json")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)

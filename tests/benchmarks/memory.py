@@ -21,6 +21,7 @@ import re
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,7 @@ def show(row: dict[str, Any]) -> str:
     return "".join(str(cell).rjust(12) for cell in cells)
 
 
-def draw(rows: list[dict[str, Any]], path: Path, width: int) -> None:
+def draw(rows: list[dict[str, Any]], path: Path, width: int, wide_at: Sequence[int]) -> None:
     """Peak (above) and seconds (below) against depth, a column for each backend, and against width for both."""
     figure = Figure(figsize=(12.5, 6.6), layout="constrained")
     FigureCanvasAgg(figure)
@@ -177,7 +178,7 @@ def draw(rows: list[dict[str, Any]], path: Path, width: int) -> None:
         for i, resolution in enumerate(sorted({row["resolution"] for row in deep})):
             mine = [row for row in deep if (row["backend"], row["resolution"]) == (backend, resolution)]
             _lines(column, mine, "depth", f"C{i}", f"{resolution}²")
-    depth, resolution = _wide_at(rows, width)
+    depth, resolution = wide_at
     wide = [row for row in rows if (row["depth"], row["resolution"]) == (depth, resolution)]
     panels[0, 2].set_title(f"{depth} layers, {resolution}² points")
     for i, backend in enumerate(backends):
@@ -213,12 +214,6 @@ def _lines(column: Any, rows: list[dict[str, Any]], against: str, colour: str, l
         panel.grid(alpha=0.3)
 
 
-def _wide_at(rows: list[dict[str, Any]], width: int) -> tuple[int, int]:
-    """Where the width was varied: (depth, resolution); else the last of all."""
-    found = [(row["depth"], row["resolution"]) for row in rows if row["width"] != width]
-    return found[0] if found else (rows[-1]["depth"], rows[-1]["resolution"])
-
-
 def main() -> None:
     """Run, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -246,7 +241,7 @@ def main() -> None:
         settings = {"width": asked.width, "repeats": asked.repeats, "machine": platform.machine(), "rows": rows}
         asked.json.write_text(json.dumps(settings, indent=1) + "\n")
     if asked.png:
-        draw(rows, asked.png, asked.width)
+        draw(rows, asked.png, asked.width, asked.wide_at)
 
 
 if __name__ == "__main__":

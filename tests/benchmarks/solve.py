@@ -19,11 +19,9 @@ PyTorch run on that device as a whole, and wall seconds count.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 import time
@@ -36,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from benchmarks.solving.contestants import CONTESTANTS, E_MIN, ON_DEVICE, RADIUS, P, problem_of
+from benchmarks.solving.process import alone, peak_memory
 from benchmarks.solving.report import device_table, plot, table
 from benchmarks.solving.roofline import bytes_moved, copy_bandwidth, device_bandwidth
 from tograph import nodes as n
@@ -109,32 +108,14 @@ def _device(name: str, device: str) -> str:
     return "cuda" if "PyTorch" in name and device == "gpu" else device
 
 
-def peak_memory() -> float:
-    """KiB. Not `getrusage`, which counts what the parent had when it forked."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return float(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
-
-
 def in_own_process(name: str, size: str, design: Path, options: argparse.Namespace) -> dict[str, Any]:
     """The numbers of one contestant, or why there are none."""
     needed = (ON_DEVICE if options.device else CONTESTANTS)[name][0]
-    missing = [module for module in needed if importlib.util.find_spec(module) is None]
-    if missing:
-        return {"absent": f"{', '.join(missing)} not installed"}
     command = [sys.executable, __file__, "--one", name, size, str(design), "--repeats", str(options.repeats)]
     command += [part for path in options.path for part in ("--path", path)]
     command += ["--device", options.device] if options.device else []
     threads = {} if options.device else dict(zip(THREADS, ONE, strict=True))
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=options.limit, env=os.environ | threads, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return {"failed": f"more than {options.limit} s"}
-    if done.returncode:
-        return {"failed": (done.stderr.strip().splitlines() or ["no message"])[-1][:160]}
-    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return result
+    return alone(command, needed, options.limit, threads)
 
 
 def arguments() -> argparse.Namespace:

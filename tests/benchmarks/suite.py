@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +49,10 @@ COLOURS = {
     "oc": "#2a7f4f",
     "pixel-lbfgs": "#e07a1f",
 }
-MOVES = (0.1, 0.2, 0.3, 0.5)
-"""Of MMA, on the named tasks; 0.2 is the recipe's and the one that is compared."""
+USUAL = 0.2
+"""The move of MMA that is compared, which is the recipe's."""
+MOVES = (0.1, USUAL, 0.3, 0.5)
+"""Those on the named tasks."""
 SMALL = 2**13
 FEW = 4
 """Runs from which on a method has a curve."""
@@ -85,7 +86,12 @@ def there(folder: Path, names: Sequence[str], seeds: Sequence[int]) -> list[Row]
 
 def plain(row: Row) -> bool:
     """Whether a run is one of those that are compared: MMA with its usual move, not another."""
-    return bool(row["error"] is None and row["parameters"].get("move", 0.2) == 0.2)
+    return bool(row["error"] is None and move(row) == USUAL)
+
+
+def move(row: Row) -> float:
+    """Of MMA; what has none counts as with the usual one."""
+    return float(row["parameters"].get("move", USUAL))
 
 
 def compared(rows: Iterable[Row], names: Sequence[str]) -> list[Row]:
@@ -213,24 +219,21 @@ def gallery(rows: Iterable[Row], folder: Path) -> Figure:
 def named(rows: Iterable[Row]) -> str:
     """Markdown: the named tasks, each cell ours and in brackets what the authors' code reaches."""
     good = [row for row in rows if row["error"] is None]
-    columns: dict[str, tuple[int, Callable[[Row], bool]]] = {
-        "`cnn-lbfgs`": (0, lambda row: row["method"] == "cnn-lbfgs"),
-        **{f"`mma`, move {move:g}": (1, partial(_moved, move)) for move in MOVES},
-        "`oc`": (2, lambda row: row["method"] == "oc"),
+    columns = {
+        "`cnn-lbfgs`": (0, "cnn-lbfgs", USUAL),
+        **{f"`mma`, move {moved:g}": (1, "mma", moved) for moved in MOVES},
+        "`oc`": (2, "oc", USUAL),
     }
     lines = ["| task | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
     for task, wanted in NAMED.items():
         cells = []
-        for at, chosen in columns.values():
-            values = [row["objective"] for row in good if row["problem"] == task and chosen(row)]
+        for at, *column in columns.values():
+            mine = [row for row in good if row["problem"] == task and [row["method"], move(row)] == column]
+            values = [row["objective"] for row in mine]
             spread = f", {min(values):.4g} to {max(values):.4g}" if len(values) > 1 else ""
             cells.append(f"{np.median(values):.5g} ({wanted[at]:g}{spread})" if values else "")
         lines.append(f"| `{task}` | " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _moved(move: float, row: Row) -> bool:
-    return bool(row["method"] == "mma" and row["parameters"].get("move", 0.2) == move)
 
 
 def run(names: Sequence[str], given: argparse.Namespace) -> list[Row]:
@@ -242,7 +245,7 @@ def run(names: Sequence[str], given: argparse.Namespace) -> list[Row]:
         settings = {key: value for key, value in SETTINGS.items() if key.startswith(methods)} | {"mma.move": [*MOVES]}
         return list(sweep(list(NAMED), methods, parameters=settings, seeds=range(5), **common).rows)
     rows = [*sweep(ordered, [OURS], seeds=given.seeds, **common).rows]
-    return [*rows, *sweep(ordered, METHODS, parameters={**SETTINGS, "mma.move": 0.2}, **common).rows]
+    return [*rows, *sweep(ordered, METHODS, parameters={**SETTINGS, "mma.move": USUAL}, **common).rows]
 
 
 def tell(rows: list[Row]) -> None:
@@ -259,7 +262,7 @@ def numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
 
 
-def arguments() -> argparse.ArgumentParser:
+def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--elements", type=int, default=SMALL, help="tasks of up to so many elements")
@@ -271,11 +274,11 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, help="processes; by default one per core")
     for option in ("--json", "--png", "--gallery"):
         parser.add_argument(option, type=Path)
-    return parser
+    return parser.parse_args()
 
 
 def main() -> None:
-    given = arguments().parse_args()
+    given = arguments()
     names = [name for name in TASKS if elements(name) <= given.elements]
     rows = there(given.folder, names, given.seeds) if given.there else run(names, given)
     if given.named:

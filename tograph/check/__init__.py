@@ -90,7 +90,7 @@ def check(
     ends = {name: whole(graph, name, wrt, point) for name in of}
     cases = [*parts, *(end for end in ends.values() if end and not any(map(end.repeats, parts)))]
     every = (row for case in cases for row in examine(case, backends, seed, runs))
-    rows = [*(search(cases, backends, seed, runs) if quick else every)]
+    rows = search(cases, backends, seed, runs) if quick else list(every)
     rows += [_idle(name) for name, end in ends.items() if end is None]
     return Report(tuple(rows), runs.count)
 
